@@ -1,0 +1,1 @@
+"""Photoreal talking heads in real time, offline, on weak hardware."""

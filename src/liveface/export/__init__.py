@@ -1,0 +1,1 @@
+"""Torch networks become run-time files."""

@@ -1,0 +1,1 @@
+"""Signals: files, cameras and faces become arrays."""
