@@ -1,0 +1,70 @@
+# The house's few commands. Each does all of its own set-up; a stamp makes repeats quick.
+#   make setup        .venv with the run time            make setup-train   the same plus torch
+#   make demo         a talking video, and what it cost  make test          everything CI checks
+#   make check        test without the training suite    make bench         milliseconds per stage
+SHELL := /bin/sh
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The first interpreter of this list that runs and is 3.11 or 3.12; override with PYTHON=...
+PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+# Torch's own index carries the build without CUDA (0.2 GB instead of 4.6 GB); used only where it can be reached.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+export OMP_WAIT_POLICY := passive
+
+.PHONY: setup setup-dev setup-train demo test test-train check lint bench evaluate size clean
+
+setup: $(VENV)/.run
+setup-dev: $(VENV)/.dev
+setup-train: $(VENV)/.train
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "liveface needs Python 3.11 or 3.12; none was found. Try: make PYTHON=/path/to/python3.12"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(PIP) install -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/.train: $(VENV)/.dev
+	@if $(BIN)/python -c 'import urllib.request as u; u.urlopen("$(TORCH_INDEX)/torch/", timeout=5)' 2>/dev/null; then \
+		$(PIP) install -c constraints.txt --extra-index-url $(TORCH_INDEX) -e '.[dev,train]'; \
+	else \
+		$(PIP) install -c constraints.txt -e '.[dev,train]'; \
+	fi
+	@touch $@
+
+demo: $(VENV)/.run
+	$(BIN)/liveface demo -o out/demo.mp4
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+check: lint
+	$(BIN)/pytest --ignore tests/train --ignore tests/nets --ignore tests/export
+
+test: $(VENV)/.train lint
+	$(BIN)/pytest
+
+test-train: $(VENV)/.train
+	$(BIN)/pytest tests/nets tests/train tests/export
+
+bench: $(VENV)/.run
+	$(BIN)/liveface bench
+
+evaluate: $(VENV)/.run
+	$(BIN)/liveface evaluate
+
+size: $(VENV)/.run
+	$(BIN)/python tools/installed_size.py
+
+clean:
+	rm -rf $(VENV) build dist out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
