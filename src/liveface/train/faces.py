@@ -1,0 +1,132 @@
+"""The tracking cache: every clip and portrait of the data once through the face tracker.
+
+One `.npz` per clip (`points` `[T, 478, 3]` float32 pixels, `score` `[T]`, 0 where no face was found, `fps`, `size`
+width and height, `path` inside the data folder) and one for the portraits (`files`, `points`, `sizes`, `score`).
+Training reads these instead of pictures. `motions` adds ARKit motion per clip, solved with the face model that ships.
+
+    python -m liveface.train.faces CACHE [--data FOLDER] [--part 1/2] [--what points|motion]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from liveface.signals.face import POINTS, FaceTracker
+from liveface.types import Array, Pixels
+
+HELD_OUT_CLIPS = (
+    "liveportrait__d6", "liveportrait__d9", "liveportrait__d14", "liveportrait__s18", "personalive__driving-video",
+    "lia__obama", "edtalk__uncrop-obama", "lipnet__swiz3n",
+)  # fmt: skip
+HELD_OUT_SPEAKERS = ("s26", "s30", "xa", "xb")  # of GRID
+_EVERY = 10  # every tenth sentence of GRID s1 and every tenth portrait identity are held out
+
+
+def data_folder() -> Path:
+    """Where the training data lies: the environment variable LIVEFACE_DATA, else `../shared/data`."""
+    return Path(os.environ.get("LIVEFACE_DATA", "../shared/data"))
+
+
+def clips(data: Path) -> list[Path]:
+    """All video files, sorted by name."""
+    return sorted((data / "video").rglob("*.mp4"))
+
+
+def held_out_clips(data: Path) -> set[str]:
+    """Stems of the clips that no training may see."""
+    grid = sorted((data / "video" / "open" / "grid-s1").glob("*.mp4"))
+    out = {file.stem for file in grid[::_EVERY]} | set(HELD_OUT_CLIPS)
+    for file in (data / "video" / "open" / "grid-more").rglob("*.mp4"):
+        if file.stem.split("__")[0] in HELD_OUT_SPEAKERS or file.parent.name in HELD_OUT_SPEAKERS:
+            out.add(file.stem)
+    return out
+
+
+def frames(file: Path) -> Iterator[Pixels]:
+    """Every frame of a clip, uint8 `[H, W, 3]` RGB, as stored."""
+    with av.open(str(file)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "NONE"
+        for frame in container.decode(stream):
+            yield frame.to_ndarray(format="rgb24")
+
+
+def track_clip(file: Path) -> dict[str, Array]:
+    """Points and scores of every frame of a clip, with its rate and size."""
+    tracker = FaceTracker()
+    points, score, size = [], [], (0, 0)
+    for pixels in frames(file):
+        size = (pixels.shape[1], pixels.shape[0])
+        face = tracker.track(pixels)
+        last = points[-1] if points else np.zeros((POINTS, 3), np.float32)
+        points.append(last if face is None else face.points)
+        score.append(0.0 if face is None else face.score)
+    with av.open(str(file)) as container:
+        rate = container.streams.video[0].average_rate
+    return {
+        "points": np.array(points, np.float32),
+        "score": np.array(score, np.float32),
+        "fps": np.float32(rate or 25),
+        "size": np.array(size),
+    }
+
+
+def track_portraits(files: list[Path]) -> dict[str, Array]:
+    """Points of the largest face of every photo in which one was found."""
+    tracker = FaceTracker(static=True)
+    names, points, sizes, scores = [], [], [], []
+    for file in files:
+        picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        face = None if picture is None else tracker.track(np.ascontiguousarray(picture[:, :, ::-1]))
+        if face is None:
+            print(f"no face: {file.name}", flush=True)
+            continue
+        names.append(str(file))
+        points.append(face.points)
+        sizes.append((picture.shape[1], picture.shape[0]))
+        scores.append(face.score)
+    return {
+        "files": np.array(names),
+        "points": np.array(points, np.float32),
+        "sizes": np.array(sizes),
+        "score": np.array(scores, np.float32),
+    }
+
+
+def cache_points(data: Path, cache: Path, part: int = 0, parts: int = 1) -> None:
+    """Track every `parts`-th clip from `part` on; the last part also does the portraits. Finished clips are kept."""
+    cache.mkdir(parents=True, exist_ok=True)
+    for number, file in enumerate(clips(data)[part::parts]):
+        target = cache / f"{file.stem}.npz"
+        if target.exists():
+            continue
+        result = track_clip(file)
+        np.savez(target, path=str(file.relative_to(data)), **result)
+        print(number, file.stem, result["points"].shape[0], float(np.mean(result["score"] > 0)), flush=True)
+    if part == parts - 1:
+        found = track_portraits(sorted((data / "portraits").rglob("*.jpg")))
+        found["files"] = np.array([str(Path(name).relative_to(data)) for name in found["files"]])
+        np.savez(cache / "portraits.npz", **found)
+
+
+def main() -> None:
+    """Fill a cache folder from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cache", type=Path)
+    parser.add_argument("--data", type=Path, default=data_folder())
+    parser.add_argument("--part", default="1/1", help="share of the clips, such as 1/2")
+    given = parser.parse_args()
+    part, parts = (int(number) for number in given.part.split("/"))
+    cv2.setNumThreads(1)
+    cache_points(given.data, given.cache, part - 1, parts)
+
+
+if __name__ == "__main__":
+    main()
