@@ -1,0 +1,112 @@
+"""The portrait on its canvas: which part of a photo is shown, and at what size.
+
+Notable choices: the face stands in the upper middle of a tall canvas, about two fifths of its height, as in a video
+call; a photo with less around the face is shown closer; a picture that ends inside the canvas is continued by mirrored,
+softened pixels rather than by bars.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from liveface.errors import SignalError
+from liveface.render.topology import CHIN, FOREHEAD
+from liveface.types import Array, Pixels
+
+TEXTURE_SCALE = 2  # texture pixels per canvas pixel along each axis; a 2 x 2 mean gives the canvas back
+FACE_SHARE = 0.40  # height of the face (forehead to chin) over the height of the canvas, chosen
+FACE_SHARE_CLOSE = 0.56  # the closest framing before the picture is continued beyond its border, chosen
+FACE_WIDTH_SHARE = 0.78  # a face is never wider than this share of the canvas, chosen
+FACE_CENTRE = 0.46  # where the middle of the face stands, from the top of the canvas, chosen
+SIZE_LIMITS = (64, 2048)
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """A photo cut to the canvas.
+
+    Attributes:
+        texture: uint8 `[2 H, 2 W, 3]`, the photo at twice the canvas size.
+        points: float32 `[478, 3]`, tracked points in canvas pixels.
+        size: width and height in pixels.
+        to_canvas: float32 `[2, 3]`, photo pixels to canvas pixels.
+    """
+
+    texture: Pixels
+    points: Array
+    size: tuple[int, int]
+    to_canvas: Array
+
+
+def check_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Return `size` when it can be rendered and encoded: even sides within limits."""
+    low, high = SIZE_LIMITS
+    if any(side < low or side > high or side % 2 for side in size):
+        raise SignalError(
+            f"output size {size[0]}x{size[1]} cannot be used; expected even sides from {low} to {high}, "
+            "such as 360x640, 384x672 or 512x512."
+        )
+    return size
+
+
+def frame_portrait(pixels: Pixels, points: Array, size: tuple[int, int]) -> Canvas:
+    """Choose the part of a photo to show and cut it to the canvas.
+
+    Args:
+        pixels: uint8 `[h, w, 3]` photo.
+        points: float32 `[478, 2 or 3]` tracked points in photo pixels.
+        size: canvas width and height in pixels.
+    """
+    width, height = check_size(size)
+    photo_h, photo_w = pixels.shape[:2]
+    face = points[:468, :2]
+    face_h = float(max(np.linalg.norm(points[CHIN, :2] - points[FOREHEAD, :2]), 1e-3))
+    face_w = float(face[:, 0].max() - face[:, 0].min())
+    aspect = width / height
+    widest = max(face_h / FACE_SHARE, face_w / (FACE_WIDTH_SHARE * aspect))  # crop height at the usual framing
+    closest = max(face_h / FACE_SHARE_CLOSE, face_w / (FACE_WIDTH_SHARE * aspect))
+    crop_h = float(np.clip(min(photo_h, photo_w / aspect), closest, widest))
+    scale = height / crop_h
+    middle = (face.max(0) + face.min(0)) / 2
+    left = middle[0] - crop_h * aspect / 2
+    top = middle[1] - FACE_CENTRE * crop_h
+    if crop_h <= photo_h:
+        top = float(np.clip(top, 0, photo_h - crop_h))
+    else:
+        top = photo_h - crop_h if top < 0 else top  # continue the wall above rather than the body below
+    if crop_h * aspect <= photo_w:
+        left = float(np.clip(left, 0, photo_w - crop_h * aspect))
+    to_canvas = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]], np.float32)
+    texture = _cut(pixels, to_canvas, (width * TEXTURE_SCALE, height * TEXTURE_SCALE))
+    moved = np.empty((len(points), 3), np.float32)
+    # Pixel centres lie at integers, so a scale about the corner shifts them by half a pixel.
+    moved[:, :2] = (points[:, :2] + 0.5) * scale - (left * scale, top * scale) - 0.5
+    moved[:, 2] = points[:, 2] * scale if points.shape[1] > 2 else 0
+    return Canvas(texture, moved, (width, height), to_canvas)
+
+
+def _cut(pixels: Pixels, to_canvas: Array, size: tuple[int, int]) -> Pixels:
+    """Resample the photo to the texture; mirrored and softened where the photo ends."""
+    scale = float(to_canvas[0, 0]) * TEXTURE_SCALE
+    if scale < 0.75:  # area-average first, so that fine patterns do not alias
+        shrunk = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    else:
+        shrunk = pixels
+    ratio = scale * pixels.shape[1] / shrunk.shape[1]
+    shift = to_canvas[:, 2] * TEXTURE_SCALE
+    matrix = np.array(
+        [[ratio, 0, shift[0] + (ratio - 1) / 2], [0, ratio, shift[1] + (ratio - 1) / 2]],
+        np.float32,
+    )
+    method = cv2.INTER_CUBIC if ratio > 1.01 else cv2.INTER_LINEAR
+    texture = cv2.warpAffine(shrunk, matrix, size, flags=method, borderMode=cv2.BORDER_REFLECT_101)
+    inside = cv2.warpAffine(np.full(shrunk.shape[:2], 255, np.uint8), matrix, size, flags=cv2.INTER_NEAREST)
+    if inside.min() == 255:
+        return texture
+    soft = cv2.GaussianBlur(texture, (0, 0), size[1] / 40)
+    weight = cv2.GaussianBlur(inside, (0, 0), 6).astype(np.float32)[..., None] / 255
+    weight = np.clip(weight * 2 - 1, 0, 1)
+    return (texture * weight + soft * (1 - weight)).round().astype(np.uint8)

@@ -1,0 +1,166 @@
+"""Everything around the face: the still background and the person before it.
+
+Notable choices: the background is one plate, filled in behind the person once; the person is a layer with a matte that a
+smooth field moves. The field carries the head (hair and ears included) as a rigid body with depth, lets the neck follow
+less and less down to the shoulders, and meets the moving outline of the face exactly, so nothing tears at the border of
+the face mesh. It is inverted on a coarse grid by fixed-point iteration and enlarged, which costs under a millisecond.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from liveface.render.canvas import TEXTURE_SCALE, Canvas
+from liveface.render.topology import CHIN, FOREHEAD, OVAL
+from liveface.types import Array, Pixels
+
+CELL_PX = 8  # pitch of the field's grid in canvas pixels
+BACK_DEPTH_CM = 2.0  # where the widest outline of the skull lies behind the ears' axis, chosen from the face model
+NECK_SHARE = 0.95  # the neck gives way over this share of the face height below the chin, chosen
+BODY_FOLLOW = 0.35  # how much of the head's shift the shoulders follow, chosen
+OUTLINE_REACH = 0.30  # how far the outline's own motion spreads outwards, share of the face height, chosen
+INVERSION_STEPS = 6
+
+
+class PersonLayer:
+    """Background plate and moving person, without the face mesh.
+
+    Args:
+        canvas: the portrait.
+        matte: float32 `[2 H, 2 W]` in [0, 1], where the person is, at texture size.
+        depth: float32 `[478]`, depth of the tracked points in centimetres of the face frame at rest.
+        px_per_cm: canvas pixels per centimetre at the face.
+    """
+
+    def __init__(self, canvas: Canvas, matte: Array, depth: Array, px_per_cm: float) -> None:
+        width, height = canvas.size
+        self._size = canvas.size
+        plate = fill_behind(canvas.texture, matte)
+        self.plate = _shrink(plate)
+        premultiplied = canvas.texture * matte[..., None]
+        self._layer = np.dstack([premultiplied, matte * 255]).round().astype(np.uint8)
+        columns = np.arange(-CELL_PX, width + 2 * CELL_PX, CELL_PX, dtype=np.float32)
+        rows = np.arange(-CELL_PX, height + 2 * CELL_PX, CELL_PX, dtype=np.float32)
+        grid = np.stack(np.meshgrid(columns, rows), -1)  # [gy, gx, 2]
+        self._shape = grid.shape[:2]
+        self.nodes = grid.reshape(-1, 2)
+        self._set_influence(canvas.points, depth, px_per_cm)
+
+    def _set_influence(self, points: Array, depth: Array, px_per_cm: float) -> None:
+        """Depth, rigid share and outline weights of every grid node."""
+        oval = points[OVAL, :2]
+        face_h = float(np.linalg.norm(points[CHIN, :2] - points[FOREHEAD, :2]))
+        distance = np.linalg.norm(self.nodes[:, None] - oval[None], axis=2)  # [G, 36]
+        weight = 1 / (distance + 0.02 * face_h) ** 3
+        self._nearest = (weight / weight.sum(1, keepdims=True)).astype(np.float32)
+        contour = oval.astype(np.float32).reshape(-1, 1, 2)
+        outside = np.array([-cv2.pointPolygonTest(contour, (float(x), float(y)), True) for x, y in self.nodes])
+        outside = np.maximum(outside, 0).astype(np.float32)
+        oval_depth = self._nearest @ depth[OVAL]
+        self.depth_cm = np.minimum(oval_depth + outside / px_per_cm, np.maximum(oval_depth, BACK_DEPTH_CM))
+        self._reach = np.exp(-((outside / (OUTLINE_REACH * face_h)) ** 2)).astype(np.float32)
+        below = (self.nodes[:, 1] - points[CHIN, 1]) / (NECK_SHARE * face_h)
+        self.rigid = (1 - _smoothstep(np.clip(below + 0.05, 0, 1))).astype(np.float32)
+
+    def paint(self, moved_nodes: Array, moved_oval: Array, rigid_oval: Array, shift: Array) -> Pixels:
+        """The plate with the person moved.
+
+        Args:
+            moved_nodes: `[G, 2]` the nodes moved with the head as a rigid body, canvas pixels.
+            moved_oval: `[36, 2]` where the outline of the face is.
+            rigid_oval: `[36, 2]` where the rigid head alone would put it.
+            shift: `[2]` the head's shift in the picture, which the shoulders follow in part.
+        Returns: uint8 `[H, W, 3]`.
+        """
+        share = self.rigid[:, None]
+        field = (moved_nodes - self.nodes) * share + shift * (BODY_FOLLOW * (1 - share))
+        field += (self._nearest @ (moved_oval - rigid_oval)) * (self._reach * self.rigid)[:, None]
+        map_x, map_y = self._invert(field.reshape(*self._shape, 2).astype(np.float32))
+        moved = cv2.remap(self._layer, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return composite(moved, self.plate)
+
+    def _invert(self, field: Array) -> tuple[Array, Array]:
+        """Canvas pixel to texture pixel, from the forward field of the coarse grid."""
+        rows, columns = self._shape
+        start_x, start_y = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
+        cells = field / CELL_PX
+        at = cells
+        for _ in range(INVERSION_STEPS):
+            x, y = start_x - at[..., 0], start_y - at[..., 1]
+            at = cv2.remap(cells, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        width, height = self._size
+        back = np.dstack([start_x - at[..., 0], start_y - at[..., 1]]) * CELL_PX - CELL_PX  # canvas pixels
+        back = back * TEXTURE_SCALE + (TEXTURE_SCALE - 1) / 2
+        # Enlarge by an exact affine map: node (i, j) stands at pixel (i - 1) * CELL_PX.
+        scale = np.array([[CELL_PX, 0, -CELL_PX], [0, CELL_PX, -CELL_PX]], np.float32)
+        full = cv2.warpAffine(back, scale, (width, height), flags=cv2.INTER_LINEAR)
+        return cv2.split(full)
+
+
+def composite(front: Pixels, plate: Pixels) -> Pixels:
+    """Premultiplied `front` `[H, W, 4]` over `plate` `[H, W, 3]`, uint8."""
+    alpha = 255 - front[..., 3]
+    behind = cv2.multiply(plate, cv2.cvtColor(alpha, cv2.COLOR_GRAY2BGR), scale=1 / 255)
+    return cv2.add(front[..., :3], behind)
+
+
+def fill_behind(texture: Pixels, matte: Array) -> Pixels:
+    """The picture with the person painted over by what surrounds them.
+
+    A pyramid of averages over the known pixels is pulled up and pushed back down, which continues walls and gradients
+    smoothly; where the person hides everything the fill is a soft tone.
+    """
+    grown = cv2.dilate(matte, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (25, 25)))
+    known = (grown < 0.04).astype(np.float32)
+    if known.mean() < 0.01:
+        return cv2.GaussianBlur(texture, (0, 0), 25)
+    filled = _push_pull(texture.astype(np.float32), known)
+    keep = cv2.GaussianBlur(known, (0, 0), 4) * known
+    return (texture * keep[..., None] + filled * (1 - keep[..., None])).round().astype(np.uint8)
+
+
+def _push_pull(values: Array, known: Array) -> Array:
+    """Fill where `known` is 0 from coarser and coarser averages."""
+    if min(known.shape) <= 2:
+        total = max(float(known.sum()), 1e-6)
+        return np.broadcast_to((values * known[..., None]).sum((0, 1)) / total, values.shape).astype(np.float32)
+    half = (max(1, known.shape[1] // 2), max(1, known.shape[0] // 2))
+    weight = cv2.resize(known, half, interpolation=cv2.INTER_AREA)
+    coarse = cv2.resize(values * known[..., None], half, interpolation=cv2.INTER_AREA)
+    coarse = coarse / np.maximum(weight, 1e-6)[..., None]
+    below = _push_pull(coarse, np.minimum(weight * 4, 1))
+    wide = cv2.resize(below, known.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return values * known[..., None] + wide * (1 - known[..., None])
+
+
+def refine_matte(texture: Pixels, matte: Array) -> Array:
+    """Sharpen a coarse person matte along the picture's own edges, then widen it by a soft hair's breadth.
+
+    Args:
+        texture: uint8 `[h, w, 3]`.
+        matte: float32 `[h, w]` in [0, 1].
+    Returns: float32 `[h, w]` in [0, 1].
+    Source: guided filter, He et al. 2010 (grey guide).
+    """
+    guide = cv2.cvtColor(texture, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    radius = max(4, texture.shape[0] // 80)
+    size = (2 * radius + 1, 2 * radius + 1)
+    mean_guide, mean_matte = cv2.blur(guide, size), cv2.blur(matte, size)
+    covariance = cv2.blur(guide * matte, size) - mean_guide * mean_matte
+    variance = cv2.blur(guide * guide, size) - mean_guide**2
+    slope = covariance / (variance + 1e-4)
+    offset = mean_matte - slope * mean_guide
+    fine = cv2.blur(slope, size) * guide + cv2.blur(offset, size)
+    fine = np.clip(fine * 1.3 - 0.1, 0, 1)
+    wide = cv2.dilate(fine, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
+    return np.clip(cv2.GaussianBlur(wide, (0, 0), 2.0), 0, 1).astype(np.float32)
+
+
+def _shrink(texture: Pixels) -> Pixels:
+    size = (texture.shape[1] // TEXTURE_SCALE, texture.shape[0] // TEXTURE_SCALE)
+    return cv2.resize(texture, size, interpolation=cv2.INTER_AREA)
+
+
+def _smoothstep(x: Array) -> Array:
+    return x * x * (3 - 2 * x)

@@ -1,0 +1,320 @@
+"""`mesh`: a geometric portrait renderer, one photo posed by motion.
+
+The tracked points of the photo are lifted to 3D with the face model's depth, moved by the model's expression basis,
+turned with the head, and projected back; the photo is warped accordingly. It needs no training on the person and is the
+floor on which neural renderers must improve.
+
+Notable choices: at rest the output is the photo, exactly, because points are lifted along their own rays; four layers
+are painted in order: still background, person moved by a smooth field (`layers`), face as a triangle mesh with depth
+(`raster`), then eyeballs under the lids (`eyes`) and the mouth's interior (`mouth`). Coefficients of lips and jaw mean
+the same on every photo (0 is a shut mouth, whatever the photo shows); all others add to the photo's own expression.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from liveface.errors import MotionMismatch
+from liveface.geometry import head_rotation
+from liveface.motion.face_model import FaceModel
+from liveface.motion.solve import solve_photo
+from liveface.render.canvas import TEXTURE_SCALE, Canvas, frame_portrait
+from liveface.render.eyes import NAMES as LID_NAMES
+from liveface.render.eyes import Eyeball, close_lids, lid_texture, to_texture
+from liveface.render.layers import PersonLayer, refine_matte
+from liveface.render.mouth import MouthInterior
+from liveface.render.raster import TriangleWarp
+from liveface.render.topology import (
+    LIP_CORNERS,
+    LIP_LOWER,
+    LIP_OUTER,
+    LIP_UPPER,
+    OVAL,
+    eye_ring,
+    lip_ring,
+    skin_triangles,
+)
+from liveface.signals.face import FaceTracker, segment_person
+from liveface.types import (
+    ARKIT_INDEX,
+    ARKIT_NAMES,
+    HOUSE_FPS,
+    Array,
+    Frame,
+    Motion,
+    MotionSpec,
+    Pixels,
+    State,
+    arkit_spec,
+)
+
+CAMERA_CM = 60.0  # distance of the assumed camera, as at a desk
+TURN_LIMIT = 0.42  # radians (24 degrees): larger turns ease towards this, for the photo holds no more
+OPEN_MOUTH_SHARE = 0.035  # a photo's mouth counts as open above this share of the distance between the eyes' corners
+ABSOLUTE = tuple(
+    name for name in ARKIT_NAMES if name.startswith(("jaw", "mouth")) and not name.startswith(("mouthSmile", "mouthDim"))
+)
+"""Coefficients whose zero is the same face on every photo: jaw and lips without the smile."""
+
+
+@dataclass(frozen=True)
+class _Rig:
+    """The photo as a posable thing, lengths in centimetres of the camera's frame.
+
+    Attributes:
+        rest: `[478, 3]` lifted points.
+        basis: `[52, 478 * 3]` displacement at coefficient 1, turned as the photo's head is.
+        own: `[52]` the photo's own expression.
+        pivot: `[3]` the origin of the head.
+        px_per_cm: canvas pixels a centimetre at the pivot's depth.
+        centre: `[2]` principal point, canvas pixels.
+    """
+
+    rest: Array
+    basis: Array
+    own: Array
+    pivot: Array
+    px_per_cm: float
+    centre: Array
+
+    def lift(self, points: Array, depth: Array) -> Array:
+        """Canvas pixels `[K, 2]` at known depth `[K]` to centimetres `[K, 3]`."""
+        reach = (CAMERA_CM + depth) / (CAMERA_CM * self.px_per_cm)
+        return np.column_stack([(points - self.centre) * reach[:, None], depth]).astype(np.float32)
+
+    def project(self, points: Array) -> Array:
+        """Centimetres `[K, 3]` to canvas pixels `[K, 2]`."""
+        reach = self.px_per_cm * CAMERA_CM / np.maximum(CAMERA_CM + points[:, 2], 10)
+        return (points[:, :2] * reach[:, None] + self.centre).astype(np.float32)
+
+    def pose(self, points: Array, head: Array) -> Array:
+        """Turn and shift `[K, 3]` with the head; `head` `[6]` is relative to the photo's pose."""
+        turn = head_rotation(*ease_turn(head[:3]))
+        return (points - self.pivot) @ turn.T + self.pivot + head[3:]
+
+
+class MeshRenderer:
+    """Renders motion onto one photo.
+
+    Args:
+        pixels: uint8 `[h, w, 3]` sRGB photo with a face.
+        size: width and height of the output in pixels, even.
+        face: which face to take when there are several, from the largest; None takes the largest.
+        fps: rate of the frames it returns.
+
+    Raises:
+        FaceError: no usable face.
+    """
+
+    delay = 0
+
+    def __init__(
+        self, pixels: Pixels, size: tuple[int, int] = (360, 640), *, face: int | None = None, fps: float = HOUSE_FPS
+    ) -> None:
+        tracked = FaceTracker(static=True).track(pixels, face=face)
+        if tracked is None:
+            from liveface.errors import FaceError
+
+            raise FaceError("there is no face in this picture; expected one face that looks towards the camera.")
+        self.needs: MotionSpec = arkit_spec(fps)
+        self._model = FaceModel.load()
+        self.canvas = frame_portrait(pixels, tracked.points, size)
+        self._rig = _make_rig(self.canvas, self._model)
+        points, ppc = self.canvas.points, self._rig.px_per_cm
+        texture = self.canvas.texture
+        matte = refine_matte(texture, _person_matte(texture, points))
+        self._person = PersonLayer(self.canvas, matte, self._rig.rest[:, 2], ppc)
+        self._nodes = self._rig.lift(self._person.nodes, self._person.depth_cm)
+        self._lips = _Lips(self._rig, self._model, points)
+        triangles = skin_triangles(self._model.triangles)
+        if not self._lips.open_in_photo:
+            triangles = np.concatenate([triangles, _lip_strip()])
+        source = to_texture(points[:, :2])
+        sampled = to_texture(lid_texture(points))
+        if self._lips.open_in_photo:
+            sampled = lip_texture(texture, sampled)
+        self._skin = TriangleWarp(texture, sampled, triangles, size, _folding(), OVAL)
+        self._eyes = [Eyeball(self.canvas, eye, ppc) for eye in (0, 1)]
+        marks = points.copy()
+        marks[:, :2], marks[:, 2] = source, marks[:, 2] * TEXTURE_SCALE
+        self._mouth = MouthInterior(texture, marks)
+
+    def start(self) -> State:
+        """A fresh state: the index of the next frame."""
+        return {"index": np.zeros((), np.int64)}
+
+    def step(self, state: State, motion: Motion) -> tuple[State, list[Frame]]:
+        """Render every frame of `motion`; head rotation and shift are relative to the photo's own pose."""
+        if motion.spec.expression != ARKIT_NAMES:
+            raise MotionMismatch(f"the mesh renderer needs {self.needs.name}, not {motion.spec.name}; convert it first.")
+        index = int(state["index"])
+        frames = [
+            Frame(self._draw(motion.expression[at], motion.head[at], motion.gaze[at]), index + at, self.needs.fps)
+            for at in range(len(motion))
+        ]
+        return {"index": np.asarray(index + len(motion))}, frames
+
+    def _draw(self, expression: Array, head: Array, gaze: Array) -> Pixels:
+        rig = self._rig
+        formed = self._form(expression)
+        posed = rig.pose(formed, head)
+        points = rig.project(posed)
+        rigid = rig.project(rig.pose(rig.rest, head))
+        nodes = rig.project(rig.pose(self._nodes, head))
+        shift = head[3:5] * rig.px_per_cm
+        picture = self._person.paint(nodes, points[OVAL], rigid[OVAL], shift)
+        self._skin.paint(picture, points, posed[:, 2])
+        for eye, ball in enumerate(self._eyes):
+            look = gaze[2:] if eye == 1 else gaze[:2]  # the image's right eye is the person's left
+            ball.paint(picture, points, rigid, look)
+        marks = np.column_stack([points, posed[:, 2] * rig.px_per_cm]).astype(np.float32)
+        self._mouth.paint(picture, marks, float(expression[ARKIT_INDEX["jawOpen"]]))
+        return picture
+
+    def _form(self, expression: Array) -> Array:
+        """The photo's points `[478, 3]` with an expression, before the head moves."""
+        change = relative_expression(expression, self._rig.own)
+        formed = self._rig.rest + (change @ self._rig.basis).reshape(-1, 3)
+        self._lips.shape(formed, expression)
+        close_lids(formed, expression)
+        return formed
+
+
+def relative_expression(expression: Array, own: Array) -> Array:
+    """What to add to a photo that already shows `own`, both `[52]`.
+
+    Lips and jaw are absolute: the photo's own opening is taken back. All others add to it, less the more it has.
+    """
+    change = expression * (1 - np.clip(own, 0, 0.9))
+    absolute = [ARKIT_INDEX[name] for name in ABSOLUTE]
+    change[absolute] = (expression - own)[absolute]
+    return change
+
+
+def ease_turn(angles: Array) -> Array:
+    """Pitch, yaw, roll `[3]` radians, eased towards the limit beyond two thirds of it."""
+    knee = TURN_LIMIT * 2 / 3
+    rest = TURN_LIMIT - knee
+    size = np.abs(angles)
+    eased = knee + rest * np.tanh((size - knee) / rest)
+    return np.where(size <= knee, angles, np.sign(angles) * eased).astype(np.float32)
+
+
+class _Lips:
+    """Keeps the inner lips at the distance the coefficients ask for."""
+
+    def __init__(self, rig: _Rig, model: FaceModel, points: Array) -> None:
+        self._model_up = np.asarray(model.expression[:, LIP_UPPER])
+        self._model_low = np.asarray(model.expression[:, LIP_LOWER])
+        eyes = float(np.linalg.norm(points[33, :2] - points[263, :2]))
+        gap = np.linalg.norm(points[LIP_UPPER, :2] - points[LIP_LOWER, :2], axis=1)
+        self.open_in_photo = bool(gap[2:7].mean() > OPEN_MOUTH_SHARE * eyes)
+        self._own_gap = rig.rest[LIP_LOWER] - rig.rest[LIP_UPPER]
+        self._spread_up = _spread(rig.rest, LIP_UPPER, _upper_lip())
+        self._spread_low = _spread(rig.rest, LIP_LOWER, _lower_lip())
+        self._down = rig.rest[152] - rig.rest[10]
+        self._down /= np.linalg.norm(self._down)
+
+    def shape(self, formed: Array, expression: Array) -> None:
+        """Move the lips of `formed` `[478, 3]` so that their gap is the model's, in place."""
+        opening = np.einsum("e,ekd->kd", expression, self._model_low - self._model_up)  # [9, 3]
+        along = opening @ np.array([0, 1, 0], np.float32)
+        along = np.convolve(np.pad(along, 1), (0.25, 0.5, 0.25), "valid")  # the opening is round, not pointed
+        wanted = np.maximum(along, 0)[:, None] * self._down
+        if not self.open_in_photo:
+            wanted = wanted + self._own_gap
+        missing = wanted - (formed[LIP_LOWER] - formed[LIP_UPPER])
+        formed[_upper_lip()] -= self._spread_up @ (missing / 2)
+        formed[_lower_lip()] += self._spread_low @ (missing / 2)
+
+
+def lip_texture(texture: Pixels, points: Array) -> Array:
+    """Where to sample the lips of an open mouth: `[478, 2]` texture points with the inner edge moved off the teeth.
+
+    Every inner point walks towards the outer edge of its lip until the picture is nearer to the lip's colour than to
+    that of the mouth's interior, so that a shut mouth shows no fringe of teeth.
+    """
+    moved = points.copy()
+    lab = cv2.cvtColor(texture, cv2.COLOR_RGB2LAB).astype(np.float32)
+    height, width = texture.shape[:2]
+
+    def colour(at: Array) -> Array:
+        column, row = np.clip(np.round(at), 0, (width - 1, height - 1)).astype(int).T
+        return lab[row, column]
+
+    inside = (points[LIP_UPPER] + points[LIP_LOWER]) / 2
+    for inner, outer in ((LIP_UPPER, LIP_OUTER[1:10]), (LIP_LOWER, LIP_OUTER[:10:-1])):
+        skin = np.median(colour(points[inner] * 0.4 + points[outer] * 0.6), axis=0)
+        for at, edge, middle in zip(inner, outer, inside, strict=True):
+            path = points[at] + (points[edge] - points[at]) * np.linspace(0, 0.6, 13)[:, None]
+            seen = colour(path)
+            towards_lip = np.linalg.norm(seen - colour(middle[None]), axis=1) > np.linalg.norm(seen - skin, axis=1)
+            first = int(np.argmax(towards_lip)) if towards_lip.any() else 4
+            moved[at] = path[min(first + 1, 12)]
+    return moved
+
+
+def _spread(rest: Array, anchors: np.ndarray, members: np.ndarray) -> Array:
+    """Weights `[members, anchors]` that carry a shift of the inner edge to the lip around it; 1 on the edge itself."""
+    distance = np.linalg.norm(rest[members][:, None] - rest[anchors][None], axis=2)
+    near = np.exp(-((distance / 0.45) ** 2))  # centimetres, about half a lip
+    share = near / np.maximum(near.sum(1, keepdims=True), 1e-6) * near.max(1, keepdims=True)
+    for row, member in enumerate(members):
+        if member in anchors:
+            share[row] = anchors == member
+    return share.astype(np.float32)
+
+
+def _upper_lip() -> np.ndarray:
+    return np.array([*LIP_UPPER, 62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292, 184, 74, 73, 72, 11, 302, 303, 304, 408])
+
+
+def _lower_lip() -> np.ndarray:
+    return np.array([*LIP_LOWER, 96, 89, 179, 86, 15, 316, 403, 319, 325, 77, 90, 180, 85, 16, 315, 404, 320, 307])
+
+
+def _folding() -> np.ndarray:
+    """`[478]` bool, the vertices of lips and lid edges."""
+    members = np.zeros(478, bool)
+    for group in (_upper_lip(), _lower_lip(), lip_ring(), eye_ring(0), eye_ring(1)):
+        members[group] = True
+    return members
+
+
+def _lip_strip() -> np.ndarray:
+    """Triangles `[F, 3]` between the inner lips, for photos whose lips are closed."""
+    up = np.concatenate([LIP_CORNERS[:1], LIP_UPPER, LIP_CORNERS[1:]])
+    low = np.concatenate([LIP_CORNERS[:1], LIP_LOWER, LIP_CORNERS[1:]])
+    quads = [(up[i], up[i + 1], low[i], low[i + 1]) for i in range(10)]
+    return np.array([t for a, b, c, d in quads for t in ((a, b, c), (b, d, c)) if len(set(t)) == 3])
+
+
+def _make_rig(canvas: Canvas, model: FaceModel) -> _Rig:
+    fit = solve_photo(canvas.points, canvas.size, model)
+    rotation = head_rotation(*fit.head[:3])
+    ppc = float(fit.scale)
+    basis = np.asarray(model.expression, np.float32) @ rotation.T  # [52, 478, 3]
+    for eye in (0, 1):  # lids move by `close_lids`
+        for name in LID_NAMES[eye]:
+            basis[np.ix_([ARKIT_INDEX[name]], eye_ring(eye))] = 0
+    shaped = model.points(fit.identity, fit.expression)
+    depth = (shaped @ rotation.T)[:, 2]
+    width, height = canvas.size
+    centre = np.array([width / 2, height / 2], np.float32)
+    rig = _Rig(np.zeros((0, 3)), basis.reshape(52, -1), np.asarray(fit.expression), np.zeros(3), ppc, centre)
+    rest = rig.lift(canvas.points[:, :2], depth)
+    origin = rest.mean(0) - (shaped @ rotation.T).mean(0)
+    return _Rig(rest, rig.basis, rig.own, origin.astype(np.float32), ppc, centre)
+
+
+def _person_matte(texture: Pixels, points: Array) -> Array:
+    """Where the person is, at texture size; the face itself always is."""
+    matte = segment_person(texture).astype(np.float32)
+    if matte.shape != texture.shape[:2]:
+        matte = cv2.resize(matte, texture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    face = np.zeros(texture.shape[:2], np.float32)
+    cv2.fillPoly(face, [np.round(to_texture(points[OVAL, :2])).astype(np.int32)], 1.0)
+    return np.maximum(matte, face)
