@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
 import numpy as np
 
-from liveface.signals.face import POINTS, FaceTracker
-from liveface.types import Array, Pixels
+from liveface.motion.face_model import FaceModel
+from liveface.motion.solve import MotionSolver
+from liveface.signals.face import POINTS, Box, Face, FaceTracker
+from liveface.types import Array, Motion, Pixels
 
 HELD_OUT_CLIPS = (
     "liveportrait__d6", "liveportrait__d9", "liveportrait__d14", "liveportrait__s18", "personalive__driving-video",
@@ -116,16 +120,60 @@ def cache_points(data: Path, cache: Path, part: int = 0, parts: int = 1) -> None
         np.savez(cache / "portraits.npz", **found)
 
 
+def solve_clip(stored: Mapping[str, Any], model: FaceModel | None = None) -> dict[str, Array]:
+    """ARKit motion of a tracked clip: calibrated on up to 100 frames spread over it, then solved frame by frame."""
+    points, score = stored["points"], stored["score"]
+    seen = np.flatnonzero(score > 0)
+    solver = MotionSolver(float(stored["fps"]), (int(stored["size"][0]), int(stored["size"][1])), model)
+    faces = [_face(points[index], float(score[index])) for index in seen[:: max(1, len(seen) // 100)]]
+    solver.calibrate(faces)
+    parts = [
+        solver.step(_face(points[index], float(score[index])) if score[index] > 0 else None)
+        for index in range(len(points))
+    ]
+    motion = Motion.concat([replace(part, landmarks=None) for part in parts])
+    return {
+        "expression": motion.expression,
+        "head": motion.head,
+        "gaze": motion.gaze,
+        "score": score,
+        "fps": stored["fps"],
+        "identity": solver.person.identity,
+    }
+
+
+def _face(points: Array, score: float) -> Face:
+    (x, y), (far_x, far_y) = points[:468, :2].min(0), points[:468, :2].max(0)
+    box = Box(float(x), float(y), float(far_x - x), float(far_y - y), score, points[[468, 473, 1, 13, 234, 454], :2])
+    return Face(points, score, box)
+
+
+def cache_motion(cache: Path, part: int = 0, parts: int = 1) -> None:
+    """Solve every tracked clip of `cache` into `cache/motion`, replacing what is there."""
+    (cache / "motion").mkdir(parents=True, exist_ok=True)
+    for file in sorted(cache.glob("*.npz"))[part::parts]:
+        if file.stem == "portraits":
+            continue
+        with np.load(file) as stored:
+            if (stored["score"] > 0).any():
+                np.savez(cache / "motion" / file.name, **solve_clip(dict(stored)))
+                print(file.stem, flush=True)
+
+
 def main() -> None:
     """Fill a cache folder from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cache", type=Path)
     parser.add_argument("--data", type=Path, default=data_folder())
     parser.add_argument("--part", default="1/1", help="share of the clips, such as 1/2")
+    parser.add_argument("--what", choices=("points", "motion"), default="points")
     given = parser.parse_args()
     part, parts = (int(number) for number in given.part.split("/"))
     cv2.setNumThreads(1)
-    cache_points(given.data, given.cache, part - 1, parts)
+    if given.what == "points":
+        cache_points(given.data, given.cache, part - 1, parts)
+    else:
+        cache_motion(given.cache, part - 1, parts)
 
 
 if __name__ == "__main__":
