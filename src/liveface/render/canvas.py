@@ -21,6 +21,7 @@ FACE_SHARE = 0.40  # height of the face (forehead to chin) over the height of th
 FACE_SHARE_CLOSE = 0.56  # the closest framing before the picture is continued beyond its border, chosen
 FACE_WIDTH_SHARE = 0.78  # a face is never wider than this share of the canvas, chosen
 FACE_CENTRE = 0.46  # where the middle of the face stands, from the top of the canvas, chosen
+MARGIN_SHARE = 0.18  # the texture reaches this share of the canvas width beyond it on every side, chosen
 SIZE_LIMITS = (64, 2048)
 
 
@@ -29,16 +30,27 @@ class Canvas:
     """A photo cut to the canvas.
 
     Attributes:
-        texture: uint8 `[2 H, 2 W, 3]`, the photo at twice the canvas size.
+        texture: uint8 `[2 (H + 2 m), 2 (W + 2 m), 3]`, the photo at twice the canvas size, with a margin of `m`
+            canvas pixels around it, so that what moves into the canvas was seen by the camera.
         points: float32 `[478, 3]`, tracked points in canvas pixels.
         size: width and height in pixels.
-        to_canvas: float32 `[2, 3]`, photo pixels to canvas pixels.
+        margin: `m`, in canvas pixels.
     """
 
     texture: Pixels
     points: Array
     size: tuple[int, int]
-    to_canvas: Array
+    margin: int
+
+    def to_texture(self, points: Array) -> Array:
+        """Canvas pixels `[..., 2]` to texture pixels."""
+        return (points + self.margin) * TEXTURE_SCALE + (TEXTURE_SCALE - 1) / 2
+
+    def shrink(self, texture: Pixels) -> Pixels:
+        """A picture `[2 (H + 2 m), 2 (W + 2 m), C]` cut and averaged down to the canvas."""
+        edge = self.margin * TEXTURE_SCALE
+        inner = texture[edge : texture.shape[0] - edge, edge : texture.shape[1] - edge]
+        return cv2.resize(inner, self.size, interpolation=cv2.INTER_AREA)
 
 
 def check_size(size: tuple[int, int]) -> tuple[int, int]:
@@ -68,7 +80,7 @@ def frame_portrait(pixels: Pixels, points: Array, size: tuple[int, int]) -> Canv
     aspect = width / height
     widest = max(face_h / FACE_SHARE, face_w / (FACE_WIDTH_SHARE * aspect))  # crop height at the usual framing
     closest = max(face_h / FACE_SHARE_CLOSE, face_w / (FACE_WIDTH_SHARE * aspect))
-    crop_h = float(np.clip(min(photo_h, photo_w / aspect), closest, widest))
+    crop_h = min(max(min(photo_h, photo_w / aspect), closest), widest)
     scale = height / crop_h
     middle = (face.max(0) + face.min(0)) / 2
     left = middle[0] - crop_h * aspect / 2
@@ -79,30 +91,38 @@ def frame_portrait(pixels: Pixels, points: Array, size: tuple[int, int]) -> Canv
         top = photo_h - crop_h if top < 0 else top  # continue the wall above rather than the body below
     if crop_h * aspect <= photo_w:
         left = float(np.clip(left, 0, photo_w - crop_h * aspect))
-    to_canvas = np.array([[scale, 0, -left * scale], [0, scale, -top * scale]], np.float32)
-    texture = _cut(pixels, to_canvas, (width * TEXTURE_SCALE, height * TEXTURE_SCALE))
+    margin = round(MARGIN_SHARE * width)
+    corner = np.array([left - margin / scale, top - margin / scale])
+    full = ((width + 2 * margin) * TEXTURE_SCALE, (height + 2 * margin) * TEXTURE_SCALE)
+    texture = _cut(pixels, scale * TEXTURE_SCALE, corner, full)
     moved = np.empty((len(points), 3), np.float32)
     # Pixel centres lie at integers, so a scale about the corner shifts them by half a pixel.
     moved[:, :2] = (points[:, :2] + 0.5) * scale - (left * scale, top * scale) - 0.5
     moved[:, 2] = points[:, 2] * scale if points.shape[1] > 2 else 0
-    return Canvas(texture, moved, (width, height), to_canvas)
+    return Canvas(texture, moved, (width, height), margin)
 
 
-def _cut(pixels: Pixels, to_canvas: Array, size: tuple[int, int]) -> Pixels:
-    """Resample the photo to the texture; mirrored and softened where the photo ends."""
-    scale = float(to_canvas[0, 0]) * TEXTURE_SCALE
+def _cut(pixels: Pixels, scale: float, corner: Array, size: tuple[int, int]) -> Pixels:
+    """Resample the photo to the texture; mirrored and softened where the photo ends.
+
+    Args:
+        scale: texture pixels per photo pixel.
+        corner: `[2]` the photo's pixel at the texture's corner.
+        size: width and height of the texture.
+    """
     if scale < 0.75:  # area-average first, so that fine patterns do not alias
         shrunk = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     else:
         shrunk = pixels
     ratio = scale * pixels.shape[1] / shrunk.shape[1]
-    shift = to_canvas[:, 2] * TEXTURE_SCALE
+    shift = -corner * scale
     matrix = np.array(
         [[ratio, 0, shift[0] + (ratio - 1) / 2], [0, ratio, shift[1] + (ratio - 1) / 2]],
         np.float32,
     )
     method = cv2.INTER_CUBIC if ratio > 1.01 else cv2.INTER_LINEAR
     texture = cv2.warpAffine(shrunk, matrix, size, flags=method, borderMode=cv2.BORDER_REFLECT_101)
+    # Distance-free test of what the photo covers, softened so that its border does not show.
     inside = cv2.warpAffine(np.full(shrunk.shape[:2], 255, np.uint8), matrix, size, flags=cv2.INTER_NEAREST)
     if inside.min() == 255:
         return texture

@@ -14,7 +14,7 @@ import numpy as np
 
 from liveface.render.canvas import TEXTURE_SCALE, Canvas
 from liveface.render.raster import blend_into
-from liveface.render.topology import EYE_CORNERS, EYE_LOWER, EYE_UPPER, IRIS, eye_ring
+from liveface.render.topology import EYE_LOWER, EYE_UPPER, IRIS, eye_ring
 from liveface.types import ARKIT_INDEX, Array, Pixels
 
 LOWER_LID_RISE = 0.12  # share of the opening that the lower lid travels in a blink, chosen
@@ -69,8 +69,8 @@ class Eyeball:
     def __init__(self, canvas: Canvas, eye: int, px_per_cm: float) -> None:
         self._eye = eye
         self._ring = eye_ring(eye)
-        ring = to_texture(canvas.points[self._ring, :2])
-        iris = to_texture(canvas.points[IRIS[eye], :2])
+        ring = canvas.to_texture(canvas.points[self._ring, :2])
+        iris = canvas.to_texture(canvas.points[IRIS[eye], :2])
         width = float(np.linalg.norm(ring[0] - ring[8]))
         centre = iris[0]
         radius = float(np.clip(np.linalg.norm(iris[1:] - centre, axis=1).mean(), 0.12 * width, 0.26 * width))
@@ -145,11 +145,6 @@ def lid_texture(points: Array) -> Array:
 
 def _opening(points: Array, eye: int) -> float:
     return float(np.linalg.norm(points[EYE_UPPER[eye], :2] - points[EYE_LOWER[eye], :2], axis=1).max())
-
-
-def to_texture(points: Array) -> Array:
-    """Canvas pixels to texture pixels."""
-    return points * TEXTURE_SCALE + (TEXTURE_SCALE - 1) / 2
 
 
 def _gaze_push(shape: tuple[int, int], centre: Array, radius: float) -> Array:

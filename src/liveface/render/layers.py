@@ -28,7 +28,7 @@ class PersonLayer:
 
     Args:
         canvas: the portrait.
-        matte: float32 `[2 H, 2 W]` in [0, 1], where the person is, at texture size.
+        matte: float32 in [0, 1], where the person is, at texture size.
         depth: float32 `[478]`, depth of the tracked points in centimetres of the face frame at rest.
         px_per_cm: canvas pixels per centimetre at the face.
     """
@@ -37,7 +37,8 @@ class PersonLayer:
         width, height = canvas.size
         self._size = canvas.size
         plate = fill_behind(canvas.texture, matte)
-        self.plate = _shrink(plate)
+        self.plate = canvas.shrink(plate)
+        self._margin = canvas.margin
         premultiplied = canvas.texture * matte[..., None]
         self._layer = np.dstack([premultiplied, matte * 255]).round().astype(np.uint8)
         columns = np.arange(-CELL_PX, width + 2 * CELL_PX, CELL_PX, dtype=np.float32)
@@ -55,7 +56,9 @@ class PersonLayer:
         weight = 1 / (distance + 0.02 * face_h) ** 3
         self._nearest = (weight / weight.sum(1, keepdims=True)).astype(np.float32)
         contour = oval.astype(np.float32).reshape(-1, 1, 2)
-        outside = np.array([-cv2.pointPolygonTest(contour, (float(x), float(y)), True) for x, y in self.nodes])
+        outside = np.array(
+            [-cv2.pointPolygonTest(contour, (float(x), float(y)), measureDist=True) for x, y in self.nodes]
+        )
         outside = np.maximum(outside, 0).astype(np.float32)
         oval_depth = self._nearest @ depth[OVAL]
         self.depth_cm = np.minimum(oval_depth + outside / px_per_cm, np.maximum(oval_depth, BACK_DEPTH_CM))
@@ -91,7 +94,7 @@ class PersonLayer:
             at = cv2.remap(cells, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         width, height = self._size
         back = np.dstack([start_x - at[..., 0], start_y - at[..., 1]]) * CELL_PX - CELL_PX  # canvas pixels
-        back = back * TEXTURE_SCALE + (TEXTURE_SCALE - 1) / 2
+        back = (back + self._margin) * TEXTURE_SCALE + (TEXTURE_SCALE - 1) / 2
         # Enlarge by an exact affine map: node (i, j) stands at pixel (i - 1) * CELL_PX.
         scale = np.array([[CELL_PX, 0, -CELL_PX], [0, CELL_PX, -CELL_PX]], np.float32)
         full = cv2.warpAffine(back, scale, (width, height), flags=cv2.INTER_LINEAR)
@@ -155,11 +158,6 @@ def refine_matte(texture: Pixels, matte: Array) -> Array:
     fine = np.clip(fine * 1.3 - 0.1, 0, 1)
     wide = cv2.dilate(fine, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5)))
     return np.clip(cv2.GaussianBlur(wide, (0, 0), 2.0), 0, 1).astype(np.float32)
-
-
-def _shrink(texture: Pixels) -> Pixels:
-    size = (texture.shape[1] // TEXTURE_SCALE, texture.shape[0] // TEXTURE_SCALE)
-    return cv2.resize(texture, size, interpolation=cv2.INTER_AREA)
 
 
 def _smoothstep(x: Array) -> Array:

@@ -12,18 +12,19 @@ the same on every photo (0 is a shut mouth, whatever the photo shows); all other
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from liveface.errors import MotionMismatch
+from liveface.errors import FaceError, MotionMismatch
 from liveface.geometry import head_rotation
 from liveface.motion.face_model import FaceModel
-from liveface.motion.solve import solve_photo
+from liveface.motion.fit import DISTANCE_CM
+from liveface.motion.solve import fit_photo
 from liveface.render.canvas import TEXTURE_SCALE, Canvas, frame_portrait
 from liveface.render.eyes import NAMES as LID_NAMES
-from liveface.render.eyes import Eyeball, close_lids, lid_texture, to_texture
+from liveface.render.eyes import Eyeball, close_lids, lid_texture
 from liveface.render.layers import PersonLayer, refine_matte
 from liveface.render.mouth import MouthInterior
 from liveface.render.raster import TriangleWarp
@@ -51,11 +52,13 @@ from liveface.types import (
     arkit_spec,
 )
 
-CAMERA_CM = 60.0  # distance of the assumed camera, as at a desk
 TURN_LIMIT = 0.42  # radians (24 degrees): larger turns ease towards this, for the photo holds no more
+HIDDEN_FACING = 0.12  # cosine to the line of sight below which a point's skin is not seen well enough, chosen
 OPEN_MOUTH_SHARE = 0.035  # a photo's mouth counts as open above this share of the distance between the eyes' corners
 ABSOLUTE = tuple(
-    name for name in ARKIT_NAMES if name.startswith(("jaw", "mouth")) and not name.startswith(("mouthSmile", "mouthDim"))
+    name
+    for name in ARKIT_NAMES
+    if name.startswith(("jaw", "mouth")) and not name.startswith(("mouthSmile", "mouthDim"))
 )
 """Coefficients whose zero is the same face on every photo: jaw and lips without the smile."""
 
@@ -68,32 +71,32 @@ class _Rig:
         rest: `[478, 3]` lifted points.
         basis: `[52, 478 * 3]` displacement at coefficient 1, turned as the photo's head is.
         own: `[52]` the photo's own expression.
-        pivot: `[3]` the origin of the head.
-        px_per_cm: canvas pixels a centimetre at the pivot's depth.
-        centre: `[2]` principal point, canvas pixels.
+        turn: `[3]` the photo's own pitch, yaw and roll.
+        px_per_cm: canvas pixels a centimetre at the head's origin, about which it turns.
+        centre: `[2]` where that origin stands, canvas pixels.
     """
 
     rest: Array
     basis: Array
     own: Array
-    pivot: Array
+    turn: Array
     px_per_cm: float
     centre: Array
 
     def lift(self, points: Array, depth: Array) -> Array:
         """Canvas pixels `[K, 2]` at known depth `[K]` to centimetres `[K, 3]`."""
-        reach = (CAMERA_CM + depth) / (CAMERA_CM * self.px_per_cm)
+        reach = (DISTANCE_CM + depth) / (DISTANCE_CM * self.px_per_cm)
         return np.column_stack([(points - self.centre) * reach[:, None], depth]).astype(np.float32)
 
     def project(self, points: Array) -> Array:
         """Centimetres `[K, 3]` to canvas pixels `[K, 2]`."""
-        reach = self.px_per_cm * CAMERA_CM / np.maximum(CAMERA_CM + points[:, 2], 10)
+        reach = self.px_per_cm * DISTANCE_CM / np.maximum(DISTANCE_CM + points[:, 2], 10)
         return (points[:, :2] * reach[:, None] + self.centre).astype(np.float32)
 
     def pose(self, points: Array, head: Array) -> Array:
         """Turn and shift `[K, 3]` with the head; `head` `[6]` is relative to the photo's pose."""
-        turn = head_rotation(*ease_turn(head[:3]))
-        return (points - self.pivot) @ turn.T + self.pivot + head[3:]
+        turn = head_rotation(*(ease_turn(head[:3] + self.turn) - ease_turn(self.turn)))
+        return points @ turn.T + head[3:]
 
 
 class MeshRenderer:
@@ -116,8 +119,6 @@ class MeshRenderer:
     ) -> None:
         tracked = FaceTracker(static=True).track(pixels, face=face)
         if tracked is None:
-            from liveface.errors import FaceError
-
             raise FaceError("there is no face in this picture; expected one face that looks towards the camera.")
         self.needs: MotionSpec = arkit_spec(fps)
         self._model = FaceModel.load()
@@ -125,15 +126,17 @@ class MeshRenderer:
         self._rig = _make_rig(self.canvas, self._model)
         points, ppc = self.canvas.points, self._rig.px_per_cm
         texture = self.canvas.texture
-        matte = refine_matte(texture, _person_matte(texture, points))
+        matte = refine_matte(texture, _person_matte(self.canvas))
         self._person = PersonLayer(self.canvas, matte, self._rig.rest[:, 2], ppc)
         self._nodes = self._rig.lift(self._person.nodes, self._person.depth_cm)
         self._lips = _Lips(self._rig, self._model, points)
         triangles = skin_triangles(self._model.triangles)
         if not self._lips.open_in_photo:
             triangles = np.concatenate([triangles, _lip_strip()])
-        source = to_texture(points[:, :2])
-        sampled = to_texture(lid_texture(points))
+        source = self.canvas.to_texture(points[:, :2])
+        sampled = self.canvas.to_texture(
+            seen_texture(lid_texture(points), self._rig.rest, self._model.triangles, float(self._rig.turn[1]))
+        )
         if self._lips.open_in_photo:
             sampled = lip_texture(texture, sampled)
         self._skin = TriangleWarp(texture, sampled, triangles, size, _folding(), OVAL)
@@ -149,7 +152,9 @@ class MeshRenderer:
     def step(self, state: State, motion: Motion) -> tuple[State, list[Frame]]:
         """Render every frame of `motion`; head rotation and shift are relative to the photo's own pose."""
         if motion.spec.expression != ARKIT_NAMES:
-            raise MotionMismatch(f"the mesh renderer needs {self.needs.name}, not {motion.spec.name}; convert it first.")
+            raise MotionMismatch(
+                f"the mesh renderer needs {self.needs.name}, not {motion.spec.name}; convert it first."
+            )
         index = int(state["index"])
         frames = [
             Frame(self._draw(motion.expression[at], motion.head[at], motion.gaze[at]), index + at, self.needs.fps)
@@ -215,6 +220,9 @@ class _Lips:
         self._own_gap = rig.rest[LIP_LOWER] - rig.rest[LIP_UPPER]
         self._spread_up = _spread(rig.rest, LIP_UPPER, _upper_lip())
         self._spread_low = _spread(rig.rest, LIP_LOWER, _lower_lip())
+        across = rig.rest[LIP_UPPER] - rig.rest[LIP_CORNERS].mean(0)
+        width = np.linalg.norm(rig.rest[LIP_CORNERS[1]] - rig.rest[LIP_CORNERS[0]])
+        self._arch = np.sqrt(np.clip(1 - (np.linalg.norm(across, axis=1) / (width / 2)) ** 2, 0.02, 1))
         self._down = rig.rest[152] - rig.rest[10]
         self._down /= np.linalg.norm(self._down)
 
@@ -222,13 +230,44 @@ class _Lips:
         """Move the lips of `formed` `[478, 3]` so that their gap is the model's, in place."""
         opening = np.einsum("e,ekd->kd", expression, self._model_low - self._model_up)  # [9, 3]
         along = opening @ np.array([0, 1, 0], np.float32)
-        along = np.convolve(np.pad(along, 1), (0.25, 0.5, 0.25), "valid")  # the opening is round, not pointed
+        along = np.convolve(np.pad(along, 1), (0.25, 0.5, 0.25), "valid")
+        along = np.minimum(along, along.max() * self._arch)  # the opening is round, neither pointed nor square
         wanted = np.maximum(along, 0)[:, None] * self._down
         if not self.open_in_photo:
             wanted = wanted + self._own_gap
         missing = wanted - (formed[LIP_LOWER] - formed[LIP_UPPER])
         formed[_upper_lip()] -= self._spread_up @ (missing / 2)
         formed[_lower_lip()] += self._spread_low @ (missing / 2)
+
+
+def seen_texture(points: Array, shape: Array, triangles: np.ndarray, yaw: float) -> Array:
+    """Where to sample the skin: `[478, 2]` points, those the photo does not see moved to the nearest that it sees.
+
+    When a head turns back from its pose in the photo, cheek appears that was hidden; it is drawn from its border.
+
+    Args:
+        points: `[478, 2]` canvas pixels.
+        shape: `[478, 3]` lifted points, z away from the camera.
+        triangles: `[F, 3]` of the face.
+        yaw: how far the photo's head is turned, radians; the more, the less its border is trusted.
+    """
+    one, two, three = (shape[triangles[:, corner]] for corner in range(3))
+    normal = np.cross(two - one, three - one)
+    normal *= -np.sign(np.median(normal[:, 2]))  # towards the camera is negative z
+    at = np.zeros_like(shape)
+    for corner in range(3):
+        np.add.at(at, triangles[:, corner], normal)
+    facing = -at[:, 2] / np.maximum(np.linalg.norm(at, axis=1), 1e-9)
+    far_side = shape[:468, 0] * np.sin(yaw) > 0
+    visible = facing[:468] >= HIDDEN_FACING + far_side * abs(np.sin(yaw))
+    hidden, seen = np.flatnonzero(~visible), np.flatnonzero(visible)
+    moved = points.copy()
+    if len(hidden) and len(seen):
+        distance = np.linalg.norm(shape[hidden][:, None] - shape[seen][None], axis=2)
+        near = np.argsort(distance, axis=1)[:, :3]
+        weight = 1 / (np.take_along_axis(distance, near, 1) + 0.1)
+        moved[hidden] = (points[seen][near] * weight[..., None]).sum(1) / weight.sum(1)[:, None]
+    return moved
 
 
 def lip_texture(texture: Pixels, points: Array) -> Array:
@@ -269,7 +308,9 @@ def _spread(rest: Array, anchors: np.ndarray, members: np.ndarray) -> Array:
 
 
 def _upper_lip() -> np.ndarray:
-    return np.array([*LIP_UPPER, 62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292, 184, 74, 73, 72, 11, 302, 303, 304, 408])
+    return np.array(
+        [*LIP_UPPER, 62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292, 184, 74, 73, 72, 11, 302, 303, 304, 408]
+    )
 
 
 def _lower_lip() -> np.ndarray:
@@ -286,35 +327,35 @@ def _folding() -> np.ndarray:
 
 def _lip_strip() -> np.ndarray:
     """Triangles `[F, 3]` between the inner lips, for photos whose lips are closed."""
-    up = np.concatenate([LIP_CORNERS[:1], LIP_UPPER, LIP_CORNERS[1:]])
-    low = np.concatenate([LIP_CORNERS[:1], LIP_LOWER, LIP_CORNERS[1:]])
-    quads = [(up[i], up[i + 1], low[i], low[i + 1]) for i in range(10)]
-    return np.array([t for a, b, c, d in quads for t in ((a, b, c), (b, d, c)) if len(set(t)) == 3])
+    up = [LIP_CORNERS[0], *LIP_UPPER, LIP_CORNERS[1]]
+    low = [LIP_CORNERS[0], *LIP_LOWER, LIP_CORNERS[1]]
+    strip = [(up[at], up[at + 1], low[at]) for at in range(1, 10)]
+    strip += [(up[at + 1], low[at + 1], low[at]) for at in range(9)]
+    return np.array(strip)
 
 
 def _make_rig(canvas: Canvas, model: FaceModel) -> _Rig:
-    fit = solve_photo(canvas.points, canvas.size, model)
-    rotation = head_rotation(*fit.head[:3])
-    ppc = float(fit.scale)
+    """Fit the face model to the photo and lift the tracked points along their own rays to its depth."""
+    fit = fit_photo(canvas.points[:, :2], model, canvas.size)
+    rotation = head_rotation(*fit.head)
     basis = np.asarray(model.expression, np.float32) @ rotation.T  # [52, 478, 3]
     for eye in (0, 1):  # lids move by `close_lids`
         for name in LID_NAMES[eye]:
             basis[np.ix_([ARKIT_INDEX[name]], eye_ring(eye))] = 0
-    shaped = model.points(fit.identity, fit.expression)
-    depth = (shaped @ rotation.T)[:, 2]
-    width, height = canvas.size
-    centre = np.array([width / 2, height / 2], np.float32)
-    rig = _Rig(np.zeros((0, 3)), basis.reshape(52, -1), np.asarray(fit.expression), np.zeros(3), ppc, centre)
-    rest = rig.lift(canvas.points[:, :2], depth)
-    origin = rest.mean(0) - (shaped @ rotation.T).mean(0)
-    return _Rig(rest, rig.basis, rig.own, origin.astype(np.float32), ppc, centre)
+    depth = (model.points(fit.identity, fit.expression) @ rotation.T)[:, 2]
+    own, turn = np.asarray(fit.expression, np.float32), np.asarray(fit.head, np.float32)
+    rig = _Rig(
+        np.zeros((0, 3), np.float32), basis.reshape(52, -1), own, turn, float(fit.scale), np.asarray(fit.translation)
+    )
+    return replace(rig, rest=rig.lift(canvas.points[:, :2], depth))
 
 
-def _person_matte(texture: Pixels, points: Array) -> Array:
+def _person_matte(canvas: Canvas) -> Array:
     """Where the person is, at texture size; the face itself always is."""
+    texture = canvas.texture
     matte = segment_person(texture).astype(np.float32)
     if matte.shape != texture.shape[:2]:
         matte = cv2.resize(matte, texture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     face = np.zeros(texture.shape[:2], np.float32)
-    cv2.fillPoly(face, [np.round(to_texture(points[OVAL, :2])).astype(np.int32)], 1.0)
+    cv2.fillPoly(face, [np.round(canvas.to_texture(canvas.points[OVAL, :2])).astype(np.int32)], 1.0)
     return np.maximum(matte, face)

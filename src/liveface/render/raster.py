@@ -43,7 +43,7 @@ class TriangleWarp:
         corners = source[self._triangles].astype(np.float32)  # [F, 3, 2]
         self._origin = corners[:, 0]
         self._edges = corners[:, 1:] - corners[:, :1]
-        self._winding = np.sign(_cross(self._edges[:, 0], self._edges[:, 1]))
+        self._winding = np.sign(np.sign(_cross(self._edges[:, 0], self._edges[:, 1])).sum())  # most face the camera
         self._index = np.zeros((size[1], size[0]), np.uint16)
         self._columns = np.arange(size[0], dtype=np.float32)
         self._rows = np.arange(size[1], dtype=np.float32)[:, None]
