@@ -1,6 +1,6 @@
 """Eyes that look and lids that close.
 
-Notable choices: the eyeball is a layer of its own under the lids. It stays with the head while the lids move over it,
+Notable choices: the eyeball is a layer of its own under the lids. It stays with the head while lids move over it,
 so an iris is covered and never squeezed; gaze shifts the iris and drags the white along, softly to the corners. What the
 lids of the photo hide (the top of the iris as a rule) is completed once, from the same distance to the pupil. A lid
 closes along the line between its own rest and the lower lid; how far is a share of the photo's own opening, so a full

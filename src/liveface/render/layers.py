@@ -1,9 +1,9 @@
 """Everything around the face: the still background and the person before it.
 
-Notable choices: the background is one plate, filled in behind the person once; the person is a layer with a matte that a
-smooth field moves. The field carries the head (hair and ears included) as a rigid body with depth, lets the neck follow
-less and less down to the shoulders, and meets the moving outline of the face exactly, so nothing tears at the border of
-the face mesh. It is inverted on a coarse grid by fixed-point iteration and enlarged, which costs under a millisecond.
+Notable choices: the background is one plate, filled in behind the person once; the person is a layer with a matte
+that a smooth field moves. The field carries the head (hair and ears included) as a rigid body with depth, lets the neck
+follow less and less down to the shoulders, and meets the moving outline of the face exactly, so nothing tears at the
+border of the face mesh. It is inverted on a coarse grid by fixed-point iteration and enlarged, which costs under a millisecond.
 """
 
 from __future__ import annotations

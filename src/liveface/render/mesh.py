@@ -327,8 +327,9 @@ def _folding() -> np.ndarray:
 
 def _lip_strip() -> np.ndarray:
     """Triangles `[F, 3]` between the inner lips, for photos whose lips are closed."""
-    up = [LIP_CORNERS[0], *LIP_UPPER, LIP_CORNERS[1]]
-    low = [LIP_CORNERS[0], *LIP_LOWER, LIP_CORNERS[1]]
+    start, end = LIP_CORNERS.tolist()
+    up = [start, *LIP_UPPER.tolist(), end]
+    low = [start, *LIP_LOWER.tolist(), end]
     strip = [(up[at], up[at + 1], low[at]) for at in range(1, 10)]
     strip += [(up[at + 1], low[at + 1], low[at]) for at in range(9)]
     return np.array(strip)
@@ -341,7 +342,7 @@ def _make_rig(canvas: Canvas, model: FaceModel) -> _Rig:
     basis = np.asarray(model.expression, np.float32) @ rotation.T  # [52, 478, 3]
     for eye in (0, 1):  # lids move by `close_lids`
         for name in LID_NAMES[eye]:
-            basis[np.ix_([ARKIT_INDEX[name]], eye_ring(eye))] = 0
+            basis[ARKIT_INDEX[name], eye_ring(eye)] = 0
     depth = (model.points(fit.identity, fit.expression) @ rotation.T)[:, 2]
     own, turn = np.asarray(fit.expression, np.float32), np.asarray(fit.head, np.float32)
     rig = _Rig(
