@@ -1,8 +1,10 @@
-"""Fitting the face model to points: scaled perspective pose and bounded coefficients, together.
+"""Fitting the face model to points: scaled pose and bounded coefficients, together.
 
-The arithmetic under `liveface.motion.solve`. Seen from a fixed distance a face is
-`pixels = scale * f * (rotation @ shape)[:2] + shift` with `f = 1 / (1 + depth / distance)`; with the perspective
-undone it is linear in coefficients and, for small turns, in the pose. One Gauss-Newton step solves both.
+The arithmetic under `liveface.motion.solve`. A face is seen as
+`pixels = scale * (rotation @ shape)[:2] + shift`: linear in coefficients and, for small turns, in the pose. One
+Gauss-Newton step solves both. No perspective: the mesh network takes it out by itself (measured on one face
+photographed from 15, 30, 45 and 60 cm: every finite viewing distance fits worse than none, see
+docs/decisions/face-model.md).
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ from liveface.geometry import head_angles
 from liveface.motion.face_model import LIDS
 from liveface.types import ARKIT_INDEX, Array
 
-DISTANCE_CM = 60.0  # viewing distance assumed for perspective and for the head's z; see decisions/face-model.md
 NOISE_CM = 0.10  # how far a tracked point typically lies from the fitted face
 WITNESSES = 60.0  # neighbouring points err together; all of them count as this many independent ones (chosen)
 JAW, CLOSE = ARKIT_INDEX["jawOpen"], ARKIT_INDEX["mouthClose"]
@@ -80,13 +81,11 @@ class Pose:
 
     def project(self, shape: Array) -> Array:
         """Pixels `[K, 2]` of a face `[K, 3]` in centimetres."""
-        turned = shape @ self.rotation.T
-        factor = self.scale / (1 + turned[:, 2:] / DISTANCE_CM)
-        return np.asarray(factor * turned[:, :2] + self.shift, np.float32)
+        return np.asarray(self.scale * (shape @ self.rotation[:2].T) + self.shift, np.float32)
 
-    def flatten(self, points: Array, depth: Array) -> Array:
-        """Points `[K, 2]` in centimetres around the head's centre, the perspective of `depth` `[K]` undone."""
-        return np.asarray((points - self.shift) * (1 + depth[:, None] / DISTANCE_CM) / self.scale, np.float32)
+    def flatten(self, points: Array) -> Array:
+        """Points `[K, 2]` in centimetres around the head's centre, as seen."""
+        return np.asarray((points - self.shift) / self.scale, np.float32)
 
     @property
     def angles(self) -> tuple[float, float, float]:
@@ -117,6 +116,25 @@ def first_pose(points: Array, shape: Array, weights: Array) -> Pose:
     return Pose(rotation, scale, np.asarray(centre_points - scale * rotation[:2] @ centre_shape, np.float32))
 
 
+class SeenModes:
+    """Modes `[N, 478, 3]` as a turned camera sees them, and their weighted products, both cheap for any turn."""
+
+    def __init__(self, modes: Array, weights: Array) -> None:
+        self._basis = np.ascontiguousarray(modes.transpose(2, 0, 1).reshape(3, -1), np.float32)
+        self._count = len(modes)
+        products = []
+        for a, b in _PAIRS:
+            product = (modes[:, :, a] * weights) @ modes[:, :, b].T
+            products.append(product if a == b else product + product.T)
+        self._products = np.stack(products).astype(np.float32)
+
+    def from_front(self, rows: Array) -> tuple[Array, Array]:
+        """Modes `[2, N, 478]` through the first two rows `[2, 3]` of a rotation, and products `[N, N]`."""
+        gram = rows.T @ rows
+        matrix = np.tensordot(np.array([gram[a, b] for a, b in _PAIRS], np.float32), self._products, 1)
+        return (rows @ self._basis).reshape(2, self._count, -1), matrix
+
+
 class LinearFit:
     """A set of modes ready to be fitted. Modes `[N, 478, 3]`; the first 52 are the ARKit expressions.
 
@@ -130,12 +148,7 @@ class LinearFit:
         weights = point_weights() if weights is None else weights
         self.weights = np.asarray(weights * (WITNESSES / NOISE_CM**2 / weights.sum()), np.float32)
         self._modes = mixed
-        self._basis = np.ascontiguousarray(mixed.transpose(2, 0, 1).reshape(3, -1), np.float32)
-        products = []
-        for a, b in _PAIRS:
-            product = (mixed[:, :, a] * self.weights) @ mixed[:, :, b].T
-            products.append(product if a == b else product + product.T)
-        self._products = np.stack(products).astype(np.float32)
+        self._seen = SeenModes(mixed, self.weights)
 
     def shape(self, base: Array, values: Array) -> Array:
         """The face `[478, 3]` for mixed values `[N]` on top of `base`."""
@@ -148,22 +161,20 @@ class LinearFit:
 
         Args:
             points: `[478, 2]` pixels; base: `[478, 3]` cm, the face at values 0; values: `[N]` mixed values.
-            priors: curvature `[N]` and pull `[N]`, added to the normal equations.
+            priors: curvature `[N, N]` and pull `[N]`, added to the normal equations.
             bounds: `[2, N]`, low and high.
         Returns: the next pose and values.
         """
         turned = self.shape(base, values) @ pose.rotation.T
-        flat = pose.flatten(points, turned[:, 2])
+        flat = pose.flatten(points)
         rows = pose.rotation[:2]
         count = len(values)
-        seen = (rows @ self._basis).reshape(2, count, -1)  # [2, N, K]
+        seen, matrix = self._seen.from_front(rows)
         zero, one = np.zeros(len(points), np.float32), np.ones(len(points), np.float32)
         x, y, z = turned.T
         about = np.stack([[zero, -z], [z, zero], [-y, x], [x, y], [one, zero], [zero, one]])  # [6, 2, K]
         rest = (flat - base @ rows.T).T  # [2, K], what pose and modes together must explain
         weighted = about * self.weights
-        gram = rows.T @ rows
-        matrix = np.tensordot([gram[a, b] for a, b in _PAIRS], self._products, 1)
         vector = np.einsum("ank,ak->n", seen, rest * self.weights, optimize=True)
         across = weighted[:, 0] @ seen[0].T + weighted[:, 1] @ seen[1].T  # [6, N]
         own = weighted[:, 0] @ about[:, 0].T + weighted[:, 1] @ about[:, 1].T  # [6, 6]
@@ -172,8 +183,7 @@ class LinearFit:
         reduced = matrix - across.T @ cleared[:, :-1]
         pull = vector - across.T @ cleared[:, -1]
         curvature, towards = priors
-        reduced[np.diag_indices(count)] += curvature
-        values = solve_bounded(reduced, pull + towards, bounds[0], bounds[1], values)
+        values = solve_bounded(reduced + curvature, pull + towards, bounds[0], bounds[1], values)
         change = cleared[:, -1] - cleared[:, :-1] @ values
         rotation = turn_of(change[:3]) @ pose.rotation
         scale = pose.scale * float(np.exp(np.clip(change[3], -0.3, 0.3)))

@@ -4,8 +4,8 @@ Per frame two Gauss-Newton steps, started from the last frame. The identity and 
 are learned while the video runs, or beforehand with `calibrate`; so are the person's open eyes, straight gaze and
 resting expression, which are what zero means.
 
-Notable choices: scaled perspective from a fixed distance instead of an unknown focal length; lids and gaze are
-measured directly, from lid gap and iris, because a fit over 468 points never closes an eye completely.
+Notable choices: lids and gaze are measured directly, from lid gap and iris, because a fit over 468 points never
+closes an eye completely; `mouthClose` stays below `jawOpen` by construction.
 """
 
 from __future__ import annotations
@@ -16,32 +16,44 @@ import numpy as np
 
 from liveface.errors import FaceError
 from liveface.motion.face_model import IRIS, FaceModel
-from liveface.motion.fit import DISTANCE_CM, NOISE_CM, LinearFit, Pose, first_pose, mix, point_weights, unmix
+from liveface.motion.fit import CLOSE, JAW, NOISE_CM, LinearFit, Pose, SeenModes, first_pose, mix, point_weights, unmix
 from liveface.motion.one_euro import OneEuro
 from liveface.signals.face import Face
 from liveface.types import ARKIT_INDEX, ARKIT_NAMES, Array, Motion, arkit_spec
 
+DISTANCE_CM = 60.0  # viewing distance assumed to turn growth of the face into movement along z (chosen)
 EYE_RADIUS = 1.08  # cm from the centre of the eye to the plane of the iris; as in the face model
 _OPEN_CM = 0.9  # lid gap of an open eye before the person was seen
 _CLOSED = 0.2  # lid gap of a closed eye over that of an open one (measured: .16 to .24 on four people)
 _SLACK = 0.08  # a gap this much smaller than usual is not yet a blink
 _PITCH_RANGE, _YAW_RANGE = 0.45, 0.60  # radians of gaze at which eyeLook coefficients reach 1 (chosen)
-_MODES = 40  # identity modes that are fitted; the rest are below the noise of the points
+_MODES = 50  # identity modes that are fitted; further ones are below the noise of the points
 _LID_PAIRS = (((386, 374), (385, 380), (387, 373)), ((159, 145), (158, 153), (160, 144)))  # left eye, right eye
 _MEASURED = [i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("eyeLook", "eyeBlink", "eyeWide"))]
 _TONGUE = ARKIT_INDEX["tongueOut"]
+_PORTION = 3.0  # independent points that one more frame adds to the identity; frames err together (chosen)
 _RIDGE, _SPARSE = 3.0, 1.5  # prior on coefficients: curvature and pull to zero, in the units of `fit.WITNESSES`
 # Weak evidence needs strong priors: seen from the front these hardly move any point sideways.
 _SHY = {"jawForward": 12.0, "cheekPuff": 6.0, "cheekSquintLeft": 3.0, "cheekSquintRight": 3.0,
         "noseSneerLeft": 2.0, "noseSneerRight": 2.0, "mouthShrugUpper": 2.0, "mouthShrugLower": 2.0}  # fmt: skip
+# Movements that undo each other: using both at once is never cheaper than their difference.
+_RIVALS = tuple(
+    (ARKIT_INDEX[one], ARKIT_INDEX[other])
+    for one, other in (("jawLeft", "jawRight"), ("mouthLeft", "mouthRight"), ("mouthSmileLeft", "mouthFrownLeft"),
+                       ("mouthSmileRight", "mouthFrownRight"), ("browDownLeft", "browOuterUpLeft"),
+                       ("browDownRight", "browOuterUpRight"))
+)  # fmt: skip
 # What a face at rest may show of each movement without meaning it; taken off as the person's neutral.
 _REST_LIMIT = {"brow": 0.35, "eyeSquint": 0.4, "mouthSmile": 0.15, "mouth": 0.25, "nose": 0.3, "cheek": 0.3, "jaw": 0.08}
 
 
-def expression_priors() -> tuple[Array, Array]:
-    """Curvature and pull `[52]` of the prior on mixed coefficients."""
+def expression_priors(more: int = 0) -> tuple[Array, Array]:
+    """Curvature `[N, N]` and pull `[N]` of the prior on 52 mixed coefficients and `more` unit-variance values."""
     scale = np.array([_SHY.get(name, 1.0) for name in ARKIT_NAMES], np.float32)
-    return _RIDGE * scale, -_SPARSE * scale
+    curvature = np.diag(np.concatenate([_RIDGE * scale, np.ones(more)])).astype(np.float32)
+    for one, other in _RIVALS:
+        curvature[one, other] = curvature[other, one] = _RIDGE
+    return curvature, np.concatenate([-_SPARSE * scale, np.zeros(more)]).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +93,13 @@ def read_eyes(points: Array, pose: Pose, centres: Array) -> Eyes:
         points: `[478, 2]` pixels; centres: `[2, 3]` cm, the centres of the eyeballs, left then right.
     """
     gaps, gaze = [], []
-    squash = max(0.5, float(pose.rotation[1, 1] * pose.rotation[0, 0] - pose.rotation[0, 1] * pose.rotation[1, 0]))
-    squash = max(0.5, squash / max(0.5, float(np.hypot(pose.rotation[0, 0], pose.rotation[1, 0]))))
+    down = pose.rotation[:2, 1]  # the head's own down, as seen; shorter than 1 when the head is pitched
+    squash = max(float(np.linalg.norm(down)), 0.5)
     for eye in range(2):
         upper = points[[pair[0] for pair in _LID_PAIRS[eye]]]
         lower = points[[pair[1] for pair in _LID_PAIRS[eye]]]
-        depth = float(pose.rotation[2] @ centres[eye]) - EYE_RADIUS
-        to_cm = (1 + depth / DISTANCE_CM) / pose.scale
-        down = pose.rotation[:2, 1] / max(float(np.linalg.norm(pose.rotation[:2, 1])), 1e-6)
-        gaps.append(float(((lower - upper) @ down).mean()) * to_cm / squash)
+        to_cm = 1 / pose.scale
+        gaps.append(float(((lower - upper) @ down).mean()) * to_cm / squash**2)
         iris = points[IRIS[eye]].mean(0)
         across = (iris - pose.shift) * to_cm - pose.rotation[:2] @ centres[eye]
         length = float(np.hypot(*across))
@@ -148,8 +158,7 @@ def fit_photo(points: Array, model: FaceModel, size: tuple[int, int], rounds: in
     """`solve_photo` on points `[478, 2]`."""
     modes = model.identity[:_MODES]
     fit = LinearFit(np.concatenate([model.expression, modes]))
-    ridge, pull = expression_priors()
-    priors = (np.concatenate([ridge, np.ones(len(modes))]), np.concatenate([pull, np.zeros(len(modes))]))
+    priors = expression_priors(len(modes))
     values = np.zeros(52 + len(modes), np.float32)
     pose = first_pose(points, model.mean, point_weights())
     gaze, measured = np.zeros(4, np.float32), {name: 0.0 for name in (ARKIT_NAMES[i] for i in _MEASURED)}
@@ -172,8 +181,7 @@ def fit_photo(points: Array, model: FaceModel, size: tuple[int, int], rounds: in
 
 def _unexplained(points: Array, pose: Pose, shape: Array) -> Array:
     """What the fit leaves of every point, `[478, 3]` cm in the face frame, across the line of sight; irises 0."""
-    turned = shape @ pose.rotation.T
-    left = pose.flatten(points, turned[:, 2]) - turned[:, :2]
+    left = pose.flatten(points) - shape @ pose.rotation[:2].T
     offset = left @ pose.rotation[:2]
     offset[468:] = 0
     return np.asarray(offset, np.float32)
@@ -192,24 +200,24 @@ class Person:
     def __init__(self, model: FaceModel) -> None:
         self.model = model
         self.frames = 0
-        self.identity = np.zeros(_MODES, np.float32)
+        self._modes = model.identity[:_MODES]
+        self.identity = np.zeros(len(self._modes), np.float32)
         self.offset = np.zeros((478, 3), np.float32)
         self.open_cm = np.full(2, _OPEN_CM, np.float32)
         self.straight = np.zeros(4, np.float32)
         self.rest = np.zeros(52, np.float32)
         self.base, self.centres = model.mean, model.eye_centre
-        self._modes = model.identity[:_MODES]
-        weights = point_weights() * (20.0 / NOISE_CM**2 / point_weights().sum())
-        self._weights = np.asarray(weights, np.float32)
-        self._matrix = np.eye(_MODES, dtype=np.float32)
-        self._vector = np.zeros(_MODES, np.float32)
+        self._weights = (point_weights() * (_PORTION / NOISE_CM**2 / point_weights().sum())).astype(np.float32)
+        self._seen = SeenModes(self._modes, self._weights)
+        self._matrix = np.eye(len(self._modes), dtype=np.float32)
+        self._vector = np.zeros(len(self._modes), np.float32)
         self._history: list[Array] = []
         self._limit = np.array([_rest_limit(name) for name in ARKIT_NAMES], np.float32)
 
     def begin(self, photo: PhotoFit) -> None:
         """Start from a fit of the first frame."""
         self.identity = photo.identity
-        self._matrix = np.eye(_MODES, dtype=np.float32) * 30  # the first guess counts like a few frames
+        self._matrix = np.eye(len(self._modes), dtype=np.float32) * 3  # the first guess counts like a few frames
         self._vector = self._matrix @ photo.identity
         self._refresh()
 
@@ -218,14 +226,12 @@ class Person:
         self.frames += 1
         shown = np.tensordot(expression, self.model.expression, 1)
         shape = self.base + shown
-        depth = shape @ pose.rotation[2]
-        flat = pose.flatten(points, depth)
+        flat = pose.flatten(points)
         rows = pose.rotation[:2]
-        seen = (self._modes @ rows.T).transpose(0, 2, 1).reshape(_MODES, -1)  # [I, 2 * 478]
-        weighted = seen * np.tile(self._weights, 2)
-        aim = (flat - (self.model.mean + shown) @ rows.T).T.ravel()
-        self._matrix = self._matrix + weighted @ seen.T
-        self._vector = self._vector + weighted @ aim
+        seen, matrix = self._seen.from_front(rows)
+        aim = (flat - (self.model.mean + shown) @ rows.T).T * self._weights
+        self._matrix = self._matrix + matrix
+        self._vector = self._vector + seen[0] @ aim[0] + seen[1] @ aim[1]
         if self.frames <= 60 or self.frames % 5 == 0:
             self.identity = np.asarray(np.linalg.solve(self._matrix, self._vector), np.float32)
         self.offset += (_unexplained(points, pose, shape)) / (min(self.frames, 300) + 15)
@@ -268,7 +274,6 @@ class MotionSolver:
         self.spec = arkit_spec(fps)
         self.model = model or FaceModel.load()
         self.person = Person(self.model)
-        self.residual = 0.0  # mean distance of points from the fit in the last frame, in cm
         self._fit = LinearFit(self.model.expression)
         self._priors = expression_priors()
         self._pose: Pose | None = None
@@ -288,12 +293,24 @@ class MotionSolver:
         self._smooth_head = OneEuro(fps, np.float32([2, 2, 2, 1.5, 1.5, 1]), np.float32([20, 20, 20, 1.5, 1.5, 0.7]))
         self._smooth_gaze = OneEuro(fps, np.full(4, 2.5, np.float32), 12.0)
 
+    @property
+    def pose(self) -> Pose:
+        """The pose of the last frame."""
+        if self._pose is None:
+            raise FaceError("no frame was solved yet; expected at least one call of step.")
+        return self._pose
+
+    @property
+    def shape(self) -> Array:
+        """The fitted face `[478, 3]` of the last frame, in centimetres and not turned."""
+        return self._fit.shape(self.person.base, self._values)
+
     def calibrate(self, faces: list[Face]) -> None:
         """Learn the person from these frames (a few seconds, or frames spread over a clip) and keep it fixed."""
         for _ in range(2):
             self._pose = None
             for face in faces:
-                self._follow(face.points[:, :2])
+                self.follow(face.points[:, :2])
         self._learning = False
         self._pose = self._origin = None
         self._start_filters()
@@ -303,13 +320,14 @@ class MotionSolver:
         if face is None:
             return self._last
         points = face.points[:, :2]
-        raw, gaze = self._follow(points)
-        assert self._pose is not None
-        self._origin = self._origin or self._pose
+        raw, gaze = self.follow(points)
+        self._origin = self._origin or self.pose
         rest = self.person.rest
         expression = np.clip((raw - rest) / (1 - rest), 0, 1)
-        expression[18] = min(expression[18], expression[17])
-        head = np.array([*self._pose.angles, *self._translation(self._pose)], np.float32)
+        for one, other in _RIVALS[:2]:
+            expression[[one, other]] -= min(expression[one], expression[other])
+        expression[CLOSE] = min(expression[CLOSE], expression[JAW])
+        head = np.array([*self.pose.angles, *self._translation(self.pose, self._origin)], np.float32)
         self._last = Motion(
             np.clip(self._smooth.step(expression), 0, 1)[None],
             self._smooth_head.step(head)[None],
@@ -319,13 +337,13 @@ class MotionSolver:
         )
         return self._last
 
-    def _translation(self, pose: Pose) -> Array:
+    @staticmethod
+    def _translation(pose: Pose, origin: Pose) -> Array:
         """Centimetres from where the head was first: right, down, away."""
-        assert self._origin is not None
-        x, y = (pose.shift - self._origin.shift) / pose.scale
-        return np.array([x, y, DISTANCE_CM * (self._origin.scale / pose.scale - 1)], np.float32)
+        x, y = (pose.shift - origin.shift) / pose.scale
+        return np.array([x, y, DISTANCE_CM * (origin.scale / pose.scale - 1)], np.float32)
 
-    def _follow(self, points: Array) -> tuple[Array, Array]:
+    def follow(self, points: Array) -> tuple[Array, Array]:
         """Fit one frame; raw coefficients `[52]` and gaze `[4]`, before rest is taken off and before smoothing."""
         person = self.person
         if self._pose is None:
@@ -348,6 +366,19 @@ class MotionSolver:
         if self._learning:
             person.learn(points, self._pose, raw, eyes)
         return raw, gaze
+
+
+def solve_seen(solver: MotionSolver, points: Array) -> tuple[Array, Array, Array]:
+    """Fit one frame of a known person, for training: raw coefficients and what identity and coefficients leave.
+
+    Returns: expression `[52]`, the upper two rows of the rotation `[2, 3]`, and the leftover `[2, 478]` in cm, from
+    which the personal offset has not been taken.
+    """
+    raw, _ = solver.follow(points)
+    pose, person = solver.pose, solver.person
+    shape = solver.model.points(person.identity, raw)
+    left = pose.flatten(points) - shape @ pose.rotation[:2].T
+    return raw, pose.rotation[:2], np.asarray(left.T, np.float32)
 
 
 def residual_percent(points: Array, pose: Pose, shape: Array) -> float:

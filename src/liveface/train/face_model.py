@@ -1,18 +1,84 @@
-"""The recipe that learns the face model from tracked video."""
+"""The recipe that learns the face model: constant offset, identity modes and ARKit basis from tracked video.
+
+The prior is the ICT face model on MediaPipe's canonical points. The tracker's points sit a little differently, mostly
+around eyes and mouth corners, and real people move a little differently. Each round fits the present model to all
+chosen frames (one person per clip), then regresses what is left of every point on the coefficients, held to the prior
+in proportion to how much the prior moves that point. Every frame also counts mirrored, so that left and right stay
+symmetric. Identity gains modes learned from what the prior's modes leave of portraits and clips.
+"""
 
 from __future__ import annotations
 
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from liveface.errors import RecipeError
 from liveface.motion.face_model import IRIS, LIDS, POINTS, FaceModel
-from liveface.types import Array
+from liveface.motion.fit import point_weights
+from liveface.motion.solve import EYE_RADIUS, MotionSolver, fit_photo, solve_seen
+from liveface.train.faces import data_folder, face_of, held_out_clips, held_out_portraits
+from liveface.types import ARKIT_NAMES, Array
 
-MODES = 60  # identity modes kept of the prior's 100; the rest move points by less than 0.1 mm (measured)
-EYE_RADIUS = 1.08  # cm from the eye's centre to the plane of the iris; anatomy
 IRIS_RADIUS = 0.59  # cm; the human iris measures 11.7 mm across with little variance
 _FLIP = np.array([1, -1, -1], np.float32)  # MediaPipe's canonical frame (y up, z towards the camera) to ours
+
+
+@dataclass(frozen=True, slots=True)
+class FaceModelRecipe:
+    """What a run needs.
+
+    Attributes:
+        cache: folder written by `liveface.train.faces`; groups: catalogue groups to learn from, "open", "permissive".
+        output: the .npz to write; rounds: fit and regress this often; frames_per_clip, frames_per_sentence: frames
+            taken of a clip and of a GRID sentence.
+        prior_modes: identity modes kept of the prior; own_modes: modes learned from our data.
+        freedom: how far a point may leave the prior, as a share of its prior movement; floor_cm: the same for points
+            the prior does not move; noise_cm: expected distance of one tracked point from the fit.
+    """
+
+    cache: str
+    output: str
+    groups: tuple[str, ...] = ("open", "permissive")
+    rounds: int = 3
+    frames_per_clip: int = 120
+    frames_per_sentence: int = 8
+    prior_modes: int = 30
+    own_modes: int = 20
+    freedom: float = 0.5
+    floor_cm: float = 0.02
+    noise_cm: float = 0.1
+
+    @staticmethod
+    def read(file: Path) -> FaceModelRecipe:
+        """The recipe in a TOML file; unknown keys are refused."""
+        content: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
+        content.pop("kind", None)
+        known = {entry.name for entry in fields(FaceModelRecipe)}
+        unknown = sorted(set(content) - known)
+        if unknown:
+            raise RecipeError(f"{file} has unknown keys {unknown}; expected some of {sorted(known)}.")
+        if "groups" in content:
+            content["groups"] = tuple(content["groups"])
+        return FaceModelRecipe(**content)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Fitted frames of one person: what the model explains and what it leaves.
+
+    Attributes:
+        expression: `[N, 52]`; rows: `[N, 2, 3]`, the upper part of each rotation; left: `[N, 2, 478]` cm.
+    """
+
+    expression: Array
+    rows: Array
+    left: Array
 
 
 def mirror_index(mean: Array) -> np.ndarray:
@@ -25,20 +91,164 @@ def mirror_index(mean: Array) -> np.ndarray:
     return np.concatenate([twin, rings])
 
 
-def prior(data: Path) -> FaceModel:
+def mirror_names() -> np.ndarray:
+    """For every coefficient `[52]` the index of the same movement on the other side."""
+    swap = {"Left": "Right", "Right": "Left"}
+    twins = []
+    for name in ARKIT_NAMES:
+        side = next((side for side in swap if name.endswith(side)), None)
+        twins.append(ARKIT_NAMES.index(name if side is None else name.removesuffix(side) + swap[side]))
+    return np.array(twins)
+
+
+def prior(data: Path, modes: int = 60) -> FaceModel:
     """The ICT face on MediaPipe's points (`face3d/face3d.npz`), in our frame and with irises."""
     with np.load(data / "face3d" / "face3d.npz") as stored:
         mean = np.zeros((POINTS, 3), np.float32)
         mean[:468] = stored["neutral"] * _FLIP
-        identity = np.zeros((MODES, POINTS, 3), np.float32)
-        identity[:, :468] = stored["identity"][:MODES].astype(np.float32) * _FLIP
+        identity = np.zeros((modes, POINTS, 3), np.float32)
+        identity[:, :468] = stored["identity"][:modes].astype(np.float32) * _FLIP
         expression = np.zeros((52, POINTS, 3), np.float32)
         expression[:, :468] = stored["arkit"].astype(np.float32) * _FLIP
         centres = stored["eye_centre"] * _FLIP
         triangles = stored["faces"].astype(np.int32)
+    return FaceModel(*with_irises(mean, identity, centres), expression, centres, triangles)
+
+
+def with_irises(mean: Array, identity: Array, centres: Array) -> tuple[Array, Array]:
+    """Put both irises before their eye centres `[2, 3]`, and let them follow the lids with identity."""
     ring = np.array([[0, 0], [1, 0], [0, -1], [-1, 0], [0, 1]], np.float32) * IRIS_RADIUS
     for eye in range(2):
         mean[IRIS[eye], :2] = centres[eye, :2] + ring
         mean[IRIS[eye], 2] = centres[eye, 2] - EYE_RADIUS
         identity[:, IRIS[eye]] = identity[:, list(LIDS[eye])].mean(1, keepdims=True)
-    return FaceModel(mean, identity, expression, centres, triangles)
+    return mean, identity
+
+
+def observe(model: FaceModel, stored: dict[str, Any], most: int) -> Seen | None:
+    """Fit up to `most` frames, spread over a tracked clip, as one person; None when it shows no face."""
+    seen = np.flatnonzero(stored["score"] > 0)
+    if len(seen) < 10:  # noqa: PLR2004 (too short to know the person)
+        return None
+    points = stored["points"][seen[np.linspace(0, len(seen) - 1, min(most, len(seen))).astype(int)]]
+    solver = MotionSolver(float(stored["fps"]), (int(stored["size"][0]), int(stored["size"][1])), model)
+    solver.calibrate([face_of(frame, 1.0) for frame in points])
+    fitted = [solve_seen(solver, frame[:, :2]) for frame in points]
+    expression, rows, left = (np.stack(part) for part in zip(*fitted, strict=True))
+    return Seen(expression, rows, left)
+
+
+def _lift(seen: Seen) -> Array:
+    """The mean leftover of one person as a shift `[478, 3]` of every point, shrunk when frames are few."""
+    count = len(seen.rows)
+    normal = np.einsum("fri,frj->ij", seen.rows, seen.rows) + 3.0 * np.eye(3)
+    towards = np.einsum("fri,frk->ki", seen.rows, seen.left)
+    return np.asarray(np.linalg.solve(normal, towards.T).T if count else towards, np.float32)
+
+
+def regress_expression(model: FaceModel, start: FaceModel, people: list[Seen], recipe: FaceModelRecipe) -> Array:
+    """The expression basis `[52, 478, 3]` that best explains `people`, held to the prior's basis in `start`."""
+    twin, names = mirror_index(start.mean), mirror_names()
+    matrix = np.zeros((156, 156))
+    vector = np.zeros((156, POINTS))
+    for seen in people:
+        own = np.einsum("fri,ki->frk", seen.rows, _lift(seen))
+        aim = seen.left - own + np.einsum("fe,eki,fri->frk", seen.expression, model.expression, seen.rows, optimize=True)
+        centred = seen.expression
+        for mirrored in (False, True):
+            rows, coefficients, goal = seen.rows, centred, aim
+            if mirrored:
+                rows = rows * np.array([-1, 1])[None, :, None] * np.array([-1, 1, 1])
+                coefficients = centred[:, names]
+                goal = goal[:, :, twin] * np.array([-1, 1])[None, :, None]
+            design = (coefficients[:, None, :, None] * rows[:, :, None, :]).reshape(-1, 156)
+            matrix += design.T @ design
+            vector += design.T @ goal.reshape(-1, POINTS)
+    scale = 1 / (10 * recipe.noise_cm**2)  # neighbouring frames err together: ten count as one
+    spread = np.linalg.norm(start.expression, axis=2)  # [52, 478]
+    allowed = (recipe.freedom * _neighbourhood(spread, start)) ** 2 + recipe.floor_cm**2
+    basis = np.empty((POINTS, 156))
+    before = start.expression.transpose(1, 0, 2).reshape(POINTS, 156)
+    for point in range(POINTS):
+        hold = np.repeat(1 / allowed[:, point], 3)
+        basis[point] = np.linalg.solve(matrix * scale + np.diag(hold), vector[:, point] * scale + hold * before[point])
+    learned = basis.reshape(POINTS, 52, 3).transpose(1, 0, 2).astype(np.float32)
+    learned[:, 468:] = 0
+    return learned
+
+
+def _neighbourhood(spread: Array, model: FaceModel) -> Array:
+    """Movement `[52, 478]` averaged over the points within 1.5 cm, so that the edge of a movement may shift."""
+    distance = np.linalg.norm(model.mean[:, None] - model.mean[None], axis=-1)
+    near = np.exp(-((distance / 0.8) ** 2))
+    return np.asarray(spread @ (near / near.sum(1, keepdims=True)).T, np.float32)
+
+
+def learn_modes(shifts: Array, mean: Array, modes: int) -> Array:
+    """Principal, symmetric-in-law modes `[modes, 478, 3]` of personal shifts `[P, 478, 3]`, one deviation each."""
+    twin = mirror_index(mean)
+    mirrored = shifts[:, twin] * np.array([-1, 1, 1], np.float32)
+    both = np.concatenate([shifts, mirrored])
+    both[:, 468:] = 0
+    weight = np.sqrt(point_weights() + 1e-6)[None, :, None]
+    flat = (both * weight).reshape(len(both), -1)
+    _, singular, directions = np.linalg.svd(flat - flat.mean(0), full_matrices=False)
+    found = directions[:modes].reshape(-1, POINTS, 3) * (singular[:modes, None, None] / np.sqrt(len(both)))
+    found[:, :468] /= weight[:, :468]
+    found[:, 468:] = 0
+    return np.asarray(found, np.float32)
+
+
+def _portrait_shifts(model: FaceModel, data: Path, cache: Path, folders: set[str]) -> Array:
+    """What the model leaves of every training portrait, `[P, 478, 3]` cm."""
+    with np.load(cache / "portraits.npz") as stored:
+        names, points, sizes = stored["files"], stored["points"], stored["sizes"]
+    held = held_out_portraits(data)
+    shifts = []
+    for name, frame, size in zip(names, points, sizes, strict=True):
+        if str(name) not in held and Path(str(name)).parts[1] in folders:
+            shifts.append(fit_photo(frame[:, :2], model, (int(size[0]), int(size[1]))).offset)
+    return np.stack(shifts)
+
+
+def train(recipe: FaceModelRecipe, say: Callable[[str], None] = print) -> FaceModel:
+    """Run a recipe and write its face model."""
+    data, cache = data_folder(), Path(recipe.cache)
+    held = held_out_clips(data)
+    start = prior(data, recipe.prior_modes)
+    model = start
+    files = [file for file in sorted(cache.glob("*.npz")) if file.stem not in held | {"portraits"}]
+    for turn in range(recipe.rounds):
+        people = []
+        for file in files:
+            with np.load(file) as opened:
+                stored = dict(opened)
+            place = str(stored["path"])
+            if place.split("/")[1] not in recipe.groups:
+                continue
+            seen = observe(model, stored, recipe.frames_per_sentence if "grid" in place else recipe.frames_per_clip)
+            if seen is not None:
+                people.append(seen)
+        error = 10 * np.sqrt(np.mean(np.concatenate([seen.left[:, :, :468].ravel() ** 2 for seen in people])))
+        say(f"round {turn}: {len(people)} clips, {sum(len(p.rows) for p in people)} frames, left {error:.3f} mm")
+        shifts = np.concatenate([_portrait_shifts(model, data, cache, set(recipe.groups)), [_lift(seen) for seen in people]])
+        expression = regress_expression(model, start, people, recipe)
+        model = _refreshed(model, shifts, expression, recipe, own=turn == 0)
+    model.save(Path(recipe.output))
+    return model
+
+
+def _refreshed(model: FaceModel, shifts: Array, expression: Array, recipe: FaceModelRecipe, *, own: bool) -> FaceModel:
+    """The next model: mean moved by what everybody shows, own identity modes added once, new expressions."""
+    twin = mirror_index(model.mean)
+    common = np.median(shifts, axis=0)
+    common = (common + common[twin] * (-1, 1, 1)) / 2
+    common[468:] = 0
+    identity = model.identity
+    if own:
+        identity = np.concatenate([identity, learn_modes(shifts - common, model.mean, recipe.own_modes)])
+    centres = model.eye_centre.copy()
+    for eye in range(2):
+        centres[eye] += common[list(LIDS[eye])].mean(0)
+    mean, identity = with_irises((model.mean + common).astype(np.float32), identity, centres)
+    return FaceModel(mean, identity, expression, centres, model.triangles)

@@ -10,6 +10,7 @@ Training reads these instead of pictures. `motions` adds ARKit motion per clip, 
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -51,6 +52,19 @@ def held_out_clips(data: Path) -> set[str]:
         if file.stem.split("__")[0] in HELD_OUT_SPEAKERS or file.parent.name in HELD_OUT_SPEAKERS:
             out.add(file.stem)
     return out
+
+
+def held_out_portraits(data: Path) -> set[str]:
+    """Portraits (paths inside the data folder) that no training may see: composites, and every tenth identity of each
+    folder in sorted order."""
+    with (data / "catalog.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["kind"] == "portrait"]
+    held = {row["file"] for row in rows if "__composite__" in row["file"]}
+    for folder in {str(Path(row["file"]).parent) for row in rows}:
+        inside = [row for row in rows if str(Path(row["file"]).parent) == folder]
+        people = set(sorted({row["identity"] for row in inside})[::_EVERY])
+        held |= {row["file"] for row in inside if row["identity"] in people}
+    return held
 
 
 def frames(file: Path) -> Iterator[Pixels]:
@@ -125,10 +139,10 @@ def solve_clip(stored: Mapping[str, Any], model: FaceModel | None = None) -> dic
     points, score = stored["points"], stored["score"]
     seen = np.flatnonzero(score > 0)
     solver = MotionSolver(float(stored["fps"]), (int(stored["size"][0]), int(stored["size"][1])), model)
-    faces = [_face(points[index], float(score[index])) for index in seen[:: max(1, len(seen) // 100)]]
+    faces = [face_of(points[index], float(score[index])) for index in seen[:: max(1, len(seen) // 100)]]
     solver.calibrate(faces)
     parts = [
-        solver.step(_face(points[index], float(score[index])) if score[index] > 0 else None)
+        solver.step(face_of(points[index], float(score[index])) if score[index] > 0 else None)
         for index in range(len(points))
     ]
     motion = Motion.concat([replace(part, landmarks=None) for part in parts])
@@ -142,7 +156,8 @@ def solve_clip(stored: Mapping[str, Any], model: FaceModel | None = None) -> dic
     }
 
 
-def _face(points: Array, score: float) -> Face:
+def face_of(points: Array, score: float) -> Face:
+    """A `Face` from stored points `[478, 3]`."""
     (x, y), (far_x, far_y) = points[:468, :2].min(0), points[:468, :2].max(0)
     box = Box(float(x), float(y), float(far_x - x), float(far_y - y), score, points[[468, 473, 1, 13, 234, 454], :2])
     return Face(points, score, box)
