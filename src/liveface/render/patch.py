@@ -1,0 +1,198 @@
+"""The aligned mouth patch: the frame in which the mouth network works, and what it is given.
+
+Training and run time both assemble the network's input here, so that they cannot differ. Notable choices: the patch is
+turned to the eye line and spans one and a half mouth widths; teeth are locked by an affine fit of the rigid upper face
+(points with depth), the lower row follows the chin; an average row of teeth, projected in the same way, tells the
+network where teeth may be when no exemplar is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from liveface.types import Array, Pixels
+
+WIDTH, HEIGHT, CHANNELS = 128, 96, 16
+INNER = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95]
+"""Inner lip ring of the 478 points, from the image-left corner over the upper lip."""
+OUTER = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146]
+SKULL = [10, 151, 9, 8, 168, 6, 197, 195, 5, 4, 1, 2, 33, 133, 362, 263, 127, 356, 98, 327]
+"""Points that do not move with expression (nearly)."""
+NOSE_BASE = [2, 98, 327]
+CHIN = [152, 148, 377, 175, 199, 200, 171, 396]
+"""Points that move with the jaw alone (nearly)."""
+SKULL_CM = np.array(
+    [(0, -8.15, -4.53), (0, -6.53, -5), (0, -4.77, -5.3), (0, -3.76, -5.16), (0, -2.87, -5.2), (0, -2.23, -5.58),
+     (0, -1.73, -5.94), (0, -1.3, -6.25), (0, -0.68, -6.69), (0, 0.55, -7.41), (0, 1.22, -7.28), (0, 2.11, -5.85),
+     (-4.46, -2.64, -3.06), (-1.84, -2.44, -3.64), (1.85, -2.44, -3.64), (4.46, -2.64, -3.06), (-7.04, -2.23, 0.3),
+     (7.04, -2.23, 0.3), (-1.69, 2.28, -4.98), (1.69, 2.28, -4.98)], np.float32,
+)  # fmt: skip
+"""`SKULL` on an average face, face frame. Source: MediaPipe's canonical face (Apache-2.0), rounded."""
+CHIN_CM = np.array(
+    [(0, 8.43, -4.47), (-1.54, 8.11, -4.32), (1.54, 8.11, -4.32), (0, 7.9, -4.91), (0, 7.36, -5.12),
+     (0, 6.75, -5.13), (-1.41, 7.68, -4.66), (1.41, 7.68, -4.66)], np.float32,
+)  # fmt: skip
+UPPER_CM = ((0, 0.88, 4.4, 0.98, -5.0), (0.78, 1.47, 4.3, 0.85, -4.66), (1.38, 2.0, 4.32, 0.95, -4.2),
+            (1.85, 2.4, 4.2, 0.8, -3.45), (2.15, 2.6, 4.14, 0.75, -2.8))  # fmt: skip
+"""Half an upper row: inner and outer x, height of the edge, crown, depth. Source: ICT face model (MIT), rounded."""
+LOWER_CM = ((0, 0.56, 4.3, 0.85, -4.72), (0.54, 1.12, 4.22, 0.85, -4.55), (1.08, 1.72, 4.15, 0.9, -4.1),
+            (1.62, 2.15, 4.1, 0.8, -3.4))  # fmt: skip
+TEETH_BEHIND = 0.136
+"""How far the front teeth lie behind the nose base, in eye distances (0.85 cm of 6.25 cm). Source: as above."""
+OUTER_EYES_TO_DISTANCE = 0.7  # eye distance = 0.7 x distance of the outer corners, as in all tables of the project
+FILL = (57, 25, 25)  # what the hole shows the network: the dark red of a mouth. Chosen
+_SHIFT = 4  # sub-pixel bits of the polygon painter
+
+
+def eye_distance(points: Array) -> float:
+    """Inter-ocular distance in pixels, with depth when `points` `[478, 2 or 3]` have it."""
+    return OUTER_EYES_TO_DISTANCE * float(np.linalg.norm(points[263] - points[33])) + 1e-6
+
+
+def opening(points: Array) -> float:
+    """Height of the gap between the lips over the eye distance; about 0.01 when shut, 0.5 for a yawn."""
+    gaps = np.linalg.norm(points[[13, 82, 312], :2] - points[[14, 87, 317], :2], axis=1)
+    return float(gaps.max()) / eye_distance(points)
+
+
+def chain(outer: Array, inner: Array) -> Array:
+    """The affine map `[2, 3]` that applies `inner` first, then `outer`."""
+    return np.concatenate([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2:] + outer[:, 2:]], 1)
+
+
+def move(affine: Array, points: Array) -> Array:
+    """Apply an affine map `[2, 3]` to `[K, 2+]` points."""
+    return points[:, :2] @ affine[:, :2].T + affine[:, 2]
+
+
+def patch_affine(points: Array) -> Array:
+    """The affine map `[2, 3]` from canvas pixels to patch pixels (128 x 96)."""
+    eyes = points[263, :2] - points[33, :2]
+    cos, sin = eyes / (np.linalg.norm(eyes) + 1e-6)
+    turn = np.array([[cos, sin], [-sin, cos]], np.float32)
+    unit = eye_distance(points)
+    lips = (points[OUTER, :2] - points[61, :2]) @ turn.T
+    wide = float(np.clip(np.ptp(lips[:, 0]), 0.65 * unit, 1.15 * unit))
+    wide = max(1.5 * wide, 1.25 * float(np.ptp(lips[:, 1])))
+    scale = WIDTH / wide
+    centre = points[[61, 291, 13, 14], :2].mean(0)
+    linear = turn * scale
+    return np.concatenate([linear, (np.array([WIDTH, HEIGHT]) / 2 - linear @ centre)[:, None]], 1).astype(np.float32)
+
+
+def fit_affine(solid: Array, flat: Array) -> Array:
+    """The affine camera `[2, 4]` that best maps `solid` `[K, 3]` onto `flat` `[K, 2]`, least squares."""
+    homogeneous = np.concatenate([solid, np.ones((len(solid), 1), np.float32)], 1)
+    return np.linalg.lstsq(homogeneous, flat, rcond=None)[0].T.astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """How the skull and the jaw of one picture move into other pictures.
+
+    Attributes:
+        skull: `[4, 20]`, turns target skull points into an affine camera.
+        chin: `[8, 4]` homogeneous chin points of the source.
+        base: `[3, 4]` homogeneous nose base of the source.
+        depth: depth of the teeth in the source.
+    """
+
+    skull: Array
+    chin: Array
+    base: Array
+    depth: float
+
+    @classmethod
+    def on(cls, skull: Array, chin: Array, base: Array, depth: float) -> Lock:
+        """A lock on solid points `[K, 3]`."""
+        ones = [np.concatenate([part, np.ones((len(part), 1))], 1).astype(np.float32) for part in (skull, chin, base)]
+        return cls(np.linalg.pinv(ones[0]).astype(np.float32), ones[1], ones[2], depth)
+
+    @classmethod
+    def of(cls, points: Array) -> Lock:
+        """A lock on the face of a picture; without depth the average face lends its own."""
+        if points.shape[1] < 3:
+            camera = fit_affine(SKULL_CM, points[SKULL])
+            scale = float(np.sqrt(abs(np.linalg.det(camera[:, :2]))))
+            solid = np.zeros((len(points), 3), np.float32)
+            solid[:, :2] = points[:, :2]
+            solid[SKULL, 2], solid[CHIN, 2] = SKULL_CM[:, 2] * scale, CHIN_CM[:, 2] * scale
+            points = solid
+        depth = float(points[2, 2]) + TEETH_BEHIND * eye_distance(points)
+        return cls.on(points[SKULL, :3], points[CHIN, :3], points[NOSE_BASE, :3], depth)
+
+    def cameras(self, points: Array) -> tuple[Array, Array]:
+        """The affine cameras `[2, 4]` of skull and jaw into the picture with `points` `[478, 2+]`."""
+        skull = (self.skull @ points[SKULL, :2]).T
+        shift = points[NOSE_BASE, :2].mean(0) - (self.base @ skull.T).mean(0)
+        skull = skull + 0.5 * np.pad(shift[:, None], ((0, 0), (3, 0)))  # the nose base is nearest to the teeth
+        drop = points[CHIN, :2].mean(0) - (self.chin @ skull.T).mean(0)
+        jaw = skull + np.pad(drop[:, None], ((0, 0), (3, 0)))
+        return skull.astype(np.float32), jaw.astype(np.float32)
+
+    def affines(self, points: Array) -> tuple[Array, Array]:
+        """The maps `[2, 3]` of the plane of the teeth, source pixels to target pixels: upper and lower row."""
+        skull, jaw = self.cameras(points)
+        flat = [np.stack([c[:, 0], c[:, 1], c[:, 2] * self.depth + c[:, 3]], 1) for c in (skull, jaw)]
+        return flat[0], flat[1]
+
+
+AVERAGE = Lock.on(SKULL_CM, CHIN_CM, SKULL_CM[[11, 18, 19]], -5.0)
+
+
+def paint_rows(points: Array, affine: Array) -> tuple[Pixels, Pixels]:
+    """An average upper and lower row of teeth in the patch, two uint8 `[96, 128]`."""
+    skull, jaw = AVERAGE.cameras(points)
+    rows = []
+    for camera, table, up in ((skull, UPPER_CM, -1), (jaw, LOWER_CM, 1)):
+        image = np.zeros((HEIGHT, WIDTH), np.uint8)
+        for number, (near, far, edge, crown, depth) in reversed(list(enumerate(table))):
+            for side in (-1, 1):
+                high = edge + up * crown
+                xy = ((near + 0.04, edge), (far - 0.06, edge), (far - 0.02, high), (near + 0.02, high))
+                solid = np.array([(side * x, y, depth, 1) for x, y in xy], np.float32)
+                flat = np.round(move(affine, solid @ camera.T) * (1 << _SHIFT)).astype(np.int32)
+                cv2.fillConvexPoly(image, flat, 255 - 35 * number, cv2.LINE_AA, _SHIFT)
+        rows.append(image)
+    return rows[0], rows[1]
+
+
+def hole_mask(ring: Array, grow_px: float = 1.0, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Pixels:
+    """The soft hole uint8 `[H, W]` inside the lip ring `[20, 2]` in patch pixels, grown by `grow_px`."""
+    mask = np.zeros((size[1], size[0]), np.uint8)
+    flat = np.round(ring * (1 << _SHIFT)).astype(np.int32)[None]
+    cv2.fillPoly(mask, flat, 255, cv2.LINE_AA, _SHIFT)
+    if round(2 * grow_px) > 0:
+        cv2.polylines(mask, flat, isClosed=True, color=255, thickness=round(2 * grow_px), lineType=cv2.LINE_AA,
+                      shift=_SHIFT)  # fmt: skip
+    return cv2.GaussianBlur(mask, (3, 3), 0.7)
+
+
+def assemble(
+    patch: Pixels, hole: Pixels, textures: tuple[Pixels, Pixels], rows: tuple[Pixels, Pixels], nose: Array, unit: float
+) -> Array:
+    """The network's input float32 `[1, 96, 128, 16]`, all in about [0, 1]; see `liveface.nets.mouth.INPUT_CHANNELS`.
+
+    Args:
+        patch: uint8 `[96, 128, 3]`, the aligned picture; what is in the hole is not used.
+        hole: uint8 `[96, 128]`, soft.
+        textures: skull- and jaw-locked exemplar, uint8 `[96, 128, 4]`, RGB and mask; zeros where unknown.
+        rows: `paint_rows`.
+        nose: nose base in patch pixels.
+        unit: eye distance in patch pixels.
+    """
+    out = np.empty((1, HEIGHT, WIDTH, CHANNELS), np.float32)
+    inside = hole.astype(np.float32)[:, :, None] * np.float32(1 / 255)
+    fill = np.array(FILL, np.float32)
+    out[0, :, :, :3] = (patch + (fill - patch) * inside) * np.float32(1 / 255)
+    out[0, :, :, 3] = inside[:, :, 0]
+    for first, texture in ((4, textures[0]), (8, textures[1])):
+        np.multiply(texture, np.float32(1 / 255), out=out[0, :, :, first : first + 4])
+    for channel, row in ((12, rows[0]), (13, rows[1])):
+        np.multiply(row, np.float32(1 / 255), out=out[0, :, :, channel])
+    out[0, :, :, 14] = (0.5 + 0.5 * (np.arange(WIDTH, dtype=np.float32) - nose[0]) / unit)[None, :]
+    out[0, :, :, 15] = ((np.arange(HEIGHT, dtype=np.float32) - nose[1]) / unit)[:, None]
+    return out

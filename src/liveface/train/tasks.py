@@ -1,0 +1,27 @@
+"""The table of everything `liveface train` can train, and the verb itself."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from liveface.errors import RecipeError
+from liveface.train.loop import Run, Task, open_run, run_task
+from liveface.train.mouth import MouthTask
+from liveface.train.recipe import Recipe, read_recipe
+
+TASKS: dict[str, Callable[[Run], Task]] = {"mouth": MouthTask}
+"""A recipe's `train` key to the function that builds its task; a new network adds one line."""
+
+
+def train(recipe: Recipe | str | Path, folder: str | Path, device: str | None = None) -> dict[str, float]:
+    """Run or resume a recipe in `folder` until its steps or its minutes are over; returns the last held-out scores."""
+    if not isinstance(recipe, Recipe):
+        source, recipe = Path(recipe), read_recipe(recipe)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, Path(folder) / "recipe.toml")
+    if recipe.task not in TASKS:
+        raise RecipeError(f"recipe {recipe.name!r} trains {recipe.task!r}; expected one of {', '.join(TASKS)}.")
+    with open_run(recipe, Path(folder), device) as run:
+        return run_task(run, TASKS[recipe.task](run))
