@@ -58,8 +58,8 @@ def checked_header(data: bytes, name: str) -> Picture:
         raise SignalError(f"{name} is not a picture this program reads; expected {READABLE}: save it as one of them.")
     if not header.width or not header.height or not header.complete:
         raise SignalError(
-            f"{name} is a {header.format} picture that is cut off or damaged ({len(data):,} bytes are there); "
-            "expected a whole file: copy or download it again."
+            f"{name} is cut off or damaged ({len(data):,} bytes of a {header.format} picture are there); expected a "
+            "whole file: copy or download it again."
         )
     if header.width * header.height > MAX_PIXELS:
         megapixels = header.width * header.height / 1e6
@@ -126,7 +126,7 @@ def _decode_frame(data: bytes, header: Picture, max_side: int, name: str) -> Pix
         if header.format in ("GIF", "AVIF", "HEIC"):
             return orient(_flatten(_decode_av(data, header)), header.orientation)
         pixels = _decode_cv(data, header, max_side)
-    except (cv2.error, av.error.FFmpegError, ValueError, MemoryError) as error:
+    except (cv2.error, av.error.FFmpegError, LookupError, ValueError, StopIteration, MemoryError) as error:
         raise _damaged(name, header) from error
     if pixels is None:
         raise _damaged(name, header)
@@ -136,8 +136,8 @@ def _decode_frame(data: bytes, header: Picture, max_side: int, name: str) -> Pix
 
 def _damaged(name: str, header: Picture) -> SignalError:
     return SignalError(
-        f"{name} is a {header.format} picture of {header.width} x {header.height} pixels that cannot be decoded; "
-        "expected an undamaged file: open it in a picture program and save it as JPEG or PNG."
+        f"{name} ({header.format}, {header.width} x {header.height} pixels) cannot be decoded; expected an undamaged "
+        "picture: open it in a picture program and save it as JPEG or PNG."
     )
 
 
@@ -149,7 +149,12 @@ def _decode_cv(data: bytes, header: Picture, max_side: int) -> npt.NDArray[np.ge
         scale = next((scale for scale in (8, 4, 2) if side // scale >= max_side), 1)
         reduced = {8: cv2.IMREAD_REDUCED_COLOR_8, 4: cv2.IMREAD_REDUCED_COLOR_4, 2: cv2.IMREAD_REDUCED_COLOR_2}
         flags = reduced.get(scale, cv2.IMREAD_COLOR) | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels: npt.NDArray[np.generic] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    level = cv2.getLogLevel()
+    cv2.setLogLevel(0)  # what is wrong is said once, by us
+    try:
+        pixels: npt.NDArray[np.generic] | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    finally:
+        cv2.setLogLevel(level)
     if pixels is None or pixels.ndim == 2:
         return pixels
     order = cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB
