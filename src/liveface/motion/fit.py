@@ -62,11 +62,11 @@ def solve_bounded(matrix: Array, vector: Array, low: Array, high: Array, start: 
         step[index] = np.linalg.solve(matrix[index[:, None], index], -gradient[index])
         length = 1.0
         move = np.minimum(np.maximum(x + step, low), high) - x
-        while gradient @ move + 0.5 * move @ (matrix @ move) > 0 and length > 0.01:  # noqa: PLR2004 (give up)
+        while gradient @ move + 0.5 * move @ (matrix @ move) > 0 and length > 0.01:  # give up
             length /= 2
             move = np.minimum(np.maximum(x + length * step, low), high) - x
         x += move
-        if np.abs(move).max() < 1e-4:  # noqa: PLR2004 (a hundredth of what is visible)
+        if np.abs(move).max() < 1e-4:  # a hundredth of what is visible
             break
     return np.asarray(x, np.float32)
 
@@ -96,7 +96,7 @@ class Pose:
 def turn_of(vector: Array) -> Array:
     """Rotation `[3, 3]` about `vector` by its length in radians (Rodrigues)."""
     angle = float(np.linalg.norm(vector))
-    if angle < 1e-9:  # noqa: PLR2004 (nothing to turn)
+    if angle < 1e-9:  # nothing to turn
         return np.eye(3, dtype=np.float32)
     x, y, z = vector / angle
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
@@ -168,7 +168,6 @@ class LinearFit:
         turned = self.shape(base, values) @ pose.rotation.T
         flat = pose.flatten(points)
         rows = pose.rotation[:2]
-        count = len(values)
         seen, matrix = self._seen.from_front(rows)
         zero, one = np.zeros(len(points), np.float32), np.ones(len(points), np.float32)
         x, y, z = turned.T

@@ -10,17 +10,19 @@ from liveface.types import Array
 class OneEuro:
     """Filters vectors of one length; state lives in the object and starts with the first value."""
 
-    def __init__(self, rate_hz: float, cutoff_hz: float, slope: float, speed_cutoff_hz: float = 2.0) -> None:
+    def __init__(
+        self, rate_hz: float, cutoff_hz: Array | float, slope: Array | float, speed_cutoff_hz: float = 2.0
+    ) -> None:
         """`cutoff_hz` at rest; it grows by `slope` hertz per unit of speed (units per second)."""
         self._rate_hz = rate_hz
         self._cutoff_hz = cutoff_hz
         self._slope = slope
-        self._speed_share = self._share(np.float32(speed_cutoff_hz))
+        self._speed_share = self._share(speed_cutoff_hz)
         self._value: Array | None = None
         self._speed: Array | None = None
 
-    def _share(self, cutoff_hz: Array | np.float32) -> Array:
-        step = 2 * np.pi * cutoff_hz / self._rate_hz
+    def _share(self, cutoff_hz: Array | float) -> Array:
+        step = 2 * np.pi * np.asarray(cutoff_hz, np.float32) / self._rate_hz
         return np.asarray(step / (step + 1), np.float32)
 
     def step(self, value: Array) -> Array:
@@ -30,6 +32,6 @@ class OneEuro:
             return self._value
         speed = (value - self._value) * self._rate_hz
         self._speed = self._speed + self._speed_share * (speed - self._speed)
-        share = self._share(self._cutoff_hz + self._slope * np.abs(self._speed))
+        share = self._share(np.asarray(self._cutoff_hz + self._slope * np.abs(self._speed), np.float32))
         self._value = (self._value + share * (value - self._value)).astype(np.float32)
         return self._value

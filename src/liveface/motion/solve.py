@@ -44,7 +44,15 @@ _RIVALS = tuple(
                        ("browDownRight", "browOuterUpRight"))
 )  # fmt: skip
 # What a face at rest may show of each movement without meaning it; taken off as the person's neutral.
-_REST_LIMIT = {"brow": 0.35, "eyeSquint": 0.4, "mouthSmile": 0.15, "mouth": 0.25, "nose": 0.3, "cheek": 0.3, "jaw": 0.08}
+_REST_LIMIT = {
+    "brow": 0.35,
+    "eyeSquint": 0.4,
+    "mouthSmile": 0.15,
+    "mouth": 0.25,
+    "nose": 0.3,
+    "cheek": 0.3,
+    "jaw": 0.08,
+}
 
 
 def expression_priors(more: int = 0) -> tuple[Array, Array]:
@@ -122,7 +130,7 @@ def look(gaze: Array) -> dict[str, float]:
 
 
 def lids(gap_cm: Array, open_cm: Array, gaze: Array) -> dict[str, float]:
-    """eyeBlink and eyeWide of both eyes from lid gaps `[2]` and the gaps of the person's open eyes `[2]`.
+    """Coefficients eyeBlink and eyeWide from lid gaps `[2]` and the gaps of the person's open eyes `[2]`.
 
     A lid follows the eye when it looks down; that part of the gap is eyeLookDown's, not a blink.
     """
@@ -171,7 +179,9 @@ def fit_photo(points: Array, model: FaceModel, size: tuple[int, int], rounds: in
         bounds = np.concatenate([_bounds(measured), wall], 1)
         pose, values = fit.step(points, model.mean, pose, values, priors, bounds)
     if not np.isfinite(values).all() or pose.scale <= 0:
-        raise FaceError(f"the {len(points)} points in this {size[0]}x{size[1]} picture do not form a face; use another.")
+        raise FaceError(
+            f"the {len(points)} points in this {size[0]}x{size[1]} picture do not form a face; use another."
+        )
     identity = values[52:].astype(np.float32)
     expression = unmix(values)
     offset = _unexplained(points, pose, model.points(identity, expression))
@@ -253,7 +263,8 @@ class Person:
         known = count / (count + 4)
         typical = np.percentile(seen[:, :2], 65, axis=0)
         self.open_cm = np.asarray(known * np.clip(typical, 0.45, 1.5) + (1 - known) * _OPEN_CM, np.float32)
-        self.straight = np.clip(np.median(seen[:, 2:6], 0), -0.2, 0.2).astype(np.float32) * count / (count + 20)
+        straight = np.clip(np.median(seen[:, 2:6], 0), -0.2, 0.2) * count / (count + 20)
+        self.straight = straight.astype(np.float32)
         low = np.percentile(seen[:, 6:], 15, axis=0)
         self.rest = np.asarray(np.minimum(low, self._limit) * count / (count + 20), np.float32)
 
@@ -290,8 +301,9 @@ class MotionSolver:
         cutoff = np.where(mouth, 6.0, 3.5).astype(np.float32)
         cutoff[_MEASURED] = 5.0
         self._smooth = OneEuro(fps, cutoff, 6.0)
-        self._smooth_head = OneEuro(fps, np.float32([2, 2, 2, 1.5, 1.5, 1]), np.float32([20, 20, 20, 1.5, 1.5, 0.7]))
-        self._smooth_gaze = OneEuro(fps, np.full(4, 2.5, np.float32), 12.0)
+        head_cutoff, head_slope = [2, 2, 2, 1.5, 1.5, 1], [20, 20, 20, 1.5, 1.5, 0.7]
+        self._smooth_head = OneEuro(fps, np.array(head_cutoff, np.float32), np.array(head_slope, np.float32))
+        self._smooth_gaze = OneEuro(fps, 2.5, 12.0)
 
     @property
     def pose(self) -> Pose:
@@ -382,7 +394,9 @@ def solve_seen(solver: MotionSolver, points: Array) -> tuple[Array, Array, Array
 
 
 def residual_percent(points: Array, pose: Pose, shape: Array) -> float:
-    """Mean distance of the mesh points from a fitted face, in percent of the distance between the outer eye corners
-    times 0.7 (the convention of this project for the inter-ocular distance)."""
+    """Mean distance of the mesh points from a fitted face, in percent of the inter-ocular distance.
+
+    The inter-ocular distance is 0.7 times that of the outer eye corners, everywhere in this project.
+    """
     distance = np.linalg.norm(points[:468] - pose.project(shape)[:468], axis=1).mean()
     return float(100 * distance / (0.7 * np.linalg.norm(points[263] - points[33])))

@@ -97,7 +97,7 @@ def _network(name: str) -> Step:
 
 @lru_cache(maxsize=2)
 def _anchors(size: int) -> Array:
-    """Anchor centres `[A, 2]` in 0..1: short range 2 per cell of 16 and 6 per cell of 8, full range 1 per cell of 48."""
+    """Anchor centres `[A, 2]` in 0..1; short range: 2 per cell of 16 and 6 per cell of 8, full range: 1 of 48."""
     grids = ((16, 2), (8, 6)) if size == 128 else ((48, 1),)
     parts = []
     for side, count in grids:
@@ -126,7 +126,7 @@ def _merge(boxes: Array, scores: Array) -> list[Array]:
     return merged
 
 
-def _detect_view(pixels: Pixels, view: Array, short_range: bool) -> list[Box]:  # noqa: FBT001 (private, two networks)
+def _detect_view(pixels: Pixels, view: Array, *, short_range: bool) -> list[Box]:
     """Faces in one square view; `view` `[2, 3]` maps picture pixels to view coordinates in 0..1."""
     name = "face_detection_short_range.tflite" if short_range else "face_detection_full_range_sparse.tflite"
     size = 128 if short_range else 192
@@ -172,7 +172,7 @@ def _views(height: int, width: int) -> Iterator[tuple[Array, bool]]:
     for turn in (1, 3, 2):
         yield _square_view(x, y, side, turn), True
     tile = 0.4 * side  # far faces in large pictures
-    if tile >= 192:  # noqa: PLR2004 (input of the detector: smaller tiles add no pixels)
+    if tile >= 192:
         for top in np.linspace(0, max(height - tile, 0), 3):
             for left in np.linspace(0, max(width - tile, 0), 3):
                 yield _square_view(float(left), float(top), tile), False
@@ -268,19 +268,21 @@ class FaceTracker:
         """
         _check(pixels)
         for view, short_range in _views(*pixels.shape[:2]):
-            boxes = _detect_view(pixels, view, short_range)
+            boxes = _detect_view(pixels, view, short_range=short_range)
             if boxes:
                 return sorted(boxes, key=lambda box: -box.width * box.height)
         return []
 
     def faces(self, pixels: Pixels) -> list[Face]:
         """All faces that the mesh network confirms, largest first."""
-        found = []
-        for box in self.detect(pixels):
-            face = _follow(pixels, _roi_of_box(box), rounds=3 if self.static else 2)
-            if face is not None:
-                found.append(face)
-        return sorted(found, key=lambda face: -face.height)
+        _check(pixels)
+        for view, short_range in _views(*pixels.shape[:2]):
+            boxes = _detect_view(pixels, view, short_range=short_range)
+            tried = (_follow(pixels, _roi_of_box(box), rounds=3 if self.static else 2) for box in boxes)
+            found = [face for face in tried if face is not None]
+            if found:
+                return sorted(found, key=lambda face: -face.height)
+        return []
 
     def track(self, pixels: Pixels, face: int | None = None) -> Face | None:
         """The face in `pixels`, or None.
@@ -306,7 +308,7 @@ class FaceTracker:
 
 
 def _check(pixels: Pixels) -> None:
-    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:  # noqa: PLR2004 (H, W, RGB)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
         shape, dtype = pixels.shape, pixels.dtype
         raise SignalError(f"picture has shape {shape} and type {dtype}; expected (height, width, 3) and uint8.")
 
@@ -318,7 +320,7 @@ def _follow(pixels: Pixels, roi: tuple[Array, float, float], rounds: int) -> Fac
         if score < MIN_SCORE or not np.isfinite(mesh).all():
             return None
         roi = _roi_of_points(mesh)
-        if roi[1] < 4:  # noqa: PLR2004 (pixels: nothing is left to look at)
+        if roi[1] < 4:
             return None
     right_lids, right_iris = _iris(pixels, mesh, _RIGHT_EYE, mirror=False)
     left_lids, left_iris = _iris(pixels, mesh, _LEFT_EYE, mirror=True)

@@ -9,7 +9,6 @@ symmetric. Identity gains modes learned from what the prior's modes leave of por
 
 from __future__ import annotations
 
-
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -128,7 +127,7 @@ def with_irises(mean: Array, identity: Array, centres: Array) -> tuple[Array, Ar
 def observe(model: FaceModel, stored: dict[str, Any], most: int) -> Seen | None:
     """Fit up to `most` frames, spread over a tracked clip, as one person; None when it shows no face."""
     seen = np.flatnonzero(stored["score"] > 0)
-    if len(seen) < 10:  # noqa: PLR2004 (too short to know the person)
+    if len(seen) < 10:  # too short to know the person
         return None
     points = stored["points"][seen[np.linspace(0, len(seen) - 1, min(most, len(seen))).astype(int)]]
     solver = MotionSolver(float(stored["fps"]), (int(stored["size"][0]), int(stored["size"][1])), model)
@@ -153,13 +152,14 @@ def regress_expression(model: FaceModel, start: FaceModel, people: list[Seen], r
     vector = np.zeros((156, POINTS))
     for seen in people:
         own = np.einsum("fri,ki->frk", seen.rows, _lift(seen))
-        aim = seen.left - own + np.einsum("fe,eki,fri->frk", seen.expression, model.expression, seen.rows, optimize=True)
-        centred = seen.expression
+        aim = (
+            seen.left - own + np.einsum("fe,eki,fri->frk", seen.expression, model.expression, seen.rows, optimize=True)
+        )
         for mirrored in (False, True):
-            rows, coefficients, goal = seen.rows, centred, aim
+            rows, coefficients, goal = seen.rows, seen.expression, aim
             if mirrored:
                 rows = rows * np.array([-1, 1])[None, :, None] * np.array([-1, 1, 1])
-                coefficients = centred[:, names]
+                coefficients = coefficients[:, names]
                 goal = goal[:, :, twin] * np.array([-1, 1])[None, :, None]
             design = (coefficients[:, None, :, None] * rows[:, :, None, :]).reshape(-1, 156)
             matrix += design.T @ design
@@ -211,7 +211,7 @@ def _portrait_shifts(model: FaceModel, data: Path, cache: Path, folders: set[str
     return np.stack(shifts)
 
 
-def train(recipe: FaceModelRecipe, say: Callable[[str], None] = print) -> FaceModel:
+def train(recipe: FaceModelRecipe, say: Callable[[str], None]) -> FaceModel:
     """Run a recipe and write its face model."""
     data, cache = data_folder(), Path(recipe.cache)
     held = held_out_clips(data)
@@ -231,7 +231,9 @@ def train(recipe: FaceModelRecipe, say: Callable[[str], None] = print) -> FaceMo
                 people.append(seen)
         error = 10 * np.sqrt(np.mean(np.concatenate([seen.left[:, :, :468].ravel() ** 2 for seen in people])))
         say(f"round {turn}: {len(people)} clips, {sum(len(p.rows) for p in people)} frames, left {error:.3f} mm")
-        shifts = np.concatenate([_portrait_shifts(model, data, cache, set(recipe.groups)), [_lift(seen) for seen in people]])
+        shifts = np.concatenate(
+            [_portrait_shifts(model, data, cache, set(recipe.groups)), [_lift(seen) for seen in people]]
+        )
         expression = regress_expression(model, start, people, recipe)
         model = _refreshed(model, shifts, expression, recipe, own=turn == 0)
     model.save(Path(recipe.output))

@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,10 @@ def held_out_clips(data: Path) -> set[str]:
 
 
 def held_out_portraits(data: Path) -> set[str]:
-    """Portraits (paths inside the data folder) that no training may see: composites, and every tenth identity of each
-    folder in sorted order."""
+    """Portraits (paths inside the data folder) that no training may see.
+
+    Composites, and every tenth identity of each folder in sorted order.
+    """
     with (data / "catalog.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["kind"] == "portrait"]
     held = {row["file"] for row in rows if "__composite__" in row["file"]}
@@ -73,13 +76,15 @@ def frames(file: Path) -> Iterator[Pixels]:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
         for frame in container.decode(stream):
-            yield frame.to_ndarray(format="rgb24")
+            yield frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
 
 
-def track_clip(file: Path) -> dict[str, Array]:
+def track_clip(file: Path) -> dict[str, Any]:
     """Points and scores of every frame of a clip, with its rate and size."""
     tracker = FaceTracker()
-    points, score, size = [], [], (0, 0)
+    points: list[Array] = []
+    score: list[float] = []
+    size = (0, 0)
     for pixels in frames(file):
         size = (pixels.shape[1], pixels.shape[0])
         face = tracker.track(pixels)
@@ -96,7 +101,7 @@ def track_clip(file: Path) -> dict[str, Array]:
     }
 
 
-def track_portraits(files: list[Path]) -> dict[str, Array]:
+def track_portraits(files: list[Path]) -> dict[str, Any]:
     """Points of the largest face of every photo in which one was found."""
     tracker = FaceTracker(static=True)
     names, points, sizes, scores = [], [], [], []
@@ -104,7 +109,6 @@ def track_portraits(files: list[Path]) -> dict[str, Array]:
         picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
         face = None if picture is None else tracker.track(np.ascontiguousarray(picture[:, :, ::-1]))
         if face is None:
-            print(f"no face: {file.name}", flush=True)
             continue
         names.append(str(file))
         points.append(face.points)
@@ -118,7 +122,7 @@ def track_portraits(files: list[Path]) -> dict[str, Array]:
     }
 
 
-def cache_points(data: Path, cache: Path, part: int = 0, parts: int = 1) -> None:
+def cache_points(data: Path, cache: Path, say: Callable[[str], None], part: int = 0, parts: int = 1) -> None:
     """Track every `parts`-th clip from `part` on; the last part also does the portraits. Finished clips are kept."""
     cache.mkdir(parents=True, exist_ok=True)
     for number, file in enumerate(clips(data)[part::parts]):
@@ -127,14 +131,14 @@ def cache_points(data: Path, cache: Path, part: int = 0, parts: int = 1) -> None
             continue
         result = track_clip(file)
         np.savez(target, path=str(file.relative_to(data)), **result)
-        print(number, file.stem, result["points"].shape[0], float(np.mean(result["score"] > 0)), flush=True)
+        say(f"{number} {file.stem} {len(result['points'])} frames, found in {np.mean(result['score'] > 0):.0%}")
     if part == parts - 1:
         found = track_portraits(sorted((data / "portraits").rglob("*.jpg")))
         found["files"] = np.array([str(Path(name).relative_to(data)) for name in found["files"]])
         np.savez(cache / "portraits.npz", **found)
 
 
-def solve_clip(stored: Mapping[str, Any], model: FaceModel | None = None) -> dict[str, Array]:
+def solve_clip(stored: Mapping[str, Any], model: FaceModel | None = None) -> dict[str, Any]:
     """ARKit motion of a tracked clip: calibrated on up to 100 frames spread over it, then solved frame by frame."""
     points, score = stored["points"], stored["score"]
     seen = np.flatnonzero(score > 0)
@@ -163,7 +167,7 @@ def face_of(points: Array, score: float) -> Face:
     return Face(points, score, box)
 
 
-def cache_motion(cache: Path, part: int = 0, parts: int = 1) -> None:
+def cache_motion(cache: Path, say: Callable[[str], None], part: int = 0, parts: int = 1) -> None:
     """Solve every tracked clip of `cache` into `cache/motion`, replacing what is there."""
     (cache / "motion").mkdir(parents=True, exist_ok=True)
     for file in sorted(cache.glob("*.npz"))[part::parts]:
@@ -172,7 +176,7 @@ def cache_motion(cache: Path, part: int = 0, parts: int = 1) -> None:
         with np.load(file) as stored:
             if (stored["score"] > 0).any():
                 np.savez(cache / "motion" / file.name, **solve_clip(dict(stored)))
-                print(file.stem, flush=True)
+                say(file.stem)
 
 
 def main() -> None:
@@ -185,10 +189,15 @@ def main() -> None:
     given = parser.parse_args()
     part, parts = (int(number) for number in given.part.split("/"))
     cv2.setNumThreads(1)
+
+    def say(line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
     if given.what == "points":
-        cache_points(given.data, given.cache, part - 1, parts)
+        cache_points(given.data, given.cache, say, part - 1, parts)
     else:
-        cache_motion(given.cache, part - 1, parts)
+        cache_motion(given.cache, say, part - 1, parts)
 
 
 if __name__ == "__main__":
