@@ -143,6 +143,18 @@ class Lock:
 AVERAGE = Lock.on(SKULL_CM, CHIN_CM, SKULL_CM[[11, 18, 19]], -5.0)
 
 
+def place(cut: Pixels, lock: Lock, points: Array, affine: Array, error: Array | float = 0.0) -> tuple[Pixels, Pixels]:
+    """Warp an RGBA exemplar `cut`, in the pixels of `lock`, into a patch: skull- and jaw-locked, premultiplied."""
+    out = []
+    for way in lock.affines(points):
+        whole = chain(affine, way).astype(np.float32)
+        whole[:, 2] += error
+        texture = cv2.warpAffine(cut, whole, (WIDTH, HEIGHT))
+        texture[:, :, :3] = cv2.multiply(texture[:, :, :3], cv2.merge([texture[:, :, 3]] * 3), scale=1 / 255)
+        out.append(texture)
+    return out[0], out[1]
+
+
 def paint_rows(points: Array, affine: Array) -> tuple[Pixels, Pixels]:
     """An average upper and lower row of teeth in the patch, two uint8 `[96, 128]`."""
     skull, jaw = AVERAGE.cameras(points)
@@ -169,6 +181,27 @@ def hole_mask(ring: Array, grow_px: float = 1.0, size: tuple[int, int] = (WIDTH,
         cv2.polylines(mask, flat, isClosed=True, color=255, thickness=round(2 * grow_px), lineType=cv2.LINE_AA,
                       shift=_SHIFT)  # fmt: skip
     return cv2.GaussianBlur(mask, (3, 3), 0.7)
+
+
+def mouth_shows(patch: Pixels, inner: Array, outer: Array) -> tuple[float, float]:
+    """Shares of dark pixels (cavity) and of tooth-like pixels (bright, less saturated than lips) inside the lips.
+
+    Args:
+        patch: uint8 `[96, 128, 3]`.
+        inner, outer: lip rings `[20, 2]` in patch pixels.
+    Returns: dark and tooth share in [0, 1]; both 0 for grey or lipless pictures. Lips that a tracker merely believes
+        open show neither.
+    """
+    picture = patch.astype(np.float32)
+    inside = hole_mask(inner, 0) > 128
+    lips = (hole_mask(outer, 0) > 128) & (cv2.dilate(inside.astype(np.uint8), np.ones((5, 5), np.uint8)) < 1)
+    bright, most = picture @ np.array([0.3, 0.59, 0.11], np.float32), picture.max(2)
+    colour = (most - picture.min(2)) / (most + 1)
+    if inside.sum() < 12 or lips.sum() < 12 or colour.mean() < 0.08:
+        return 0.0, 0.0
+    light, tint = np.median(bright[lips]), np.median(colour[lips])
+    dark = float((bright[inside] < 0.6 * light).mean())
+    return dark, float(((colour[inside] < 0.72 * tint) & (bright[inside] > 0.8 * light)).mean())
 
 
 def assemble(

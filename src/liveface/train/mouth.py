@@ -29,13 +29,15 @@ from liveface.render.patch import (
     assemble,
     eye_distance,
     hole_mask,
+    mouth_shows,
     move,
     paint_rows,
     patch_affine,
+    place,
 )
 from liveface.train.loop import Run
 from liveface.train.mouth_data import STORED_HEIGHT, STORED_WIDTH, Patches
-from liveface.train.mouth_score import HeldOut, place
+from liveface.train.mouth_score import HeldOut
 from liveface.train.recipe import parse_options
 from liveface.types import Array, Pixels
 
@@ -74,18 +76,10 @@ class MouthOptions:
 
 def looks_open(pixels: Pixels, points: Array, gap: float) -> bool:
     """Whether the hole of a stored patch shows teeth or a cavity in colour, not lips that the tracker thinks open."""
-    patch = cv2.warpAffine(pixels, patch_affine(points), (WIDTH, HEIGHT)).astype(np.float32)
     affine = patch_affine(points)
-    inner = hole_mask(move(affine, points[INNER]), 0) > 128
-    lips = (hole_mask(move(affine, points[OUTER]), 0) > 128) & (cv2.dilate(inner.astype(np.uint8), np.ones((5, 5))) < 1)
-    bright, dull = patch @ np.array([0.3, 0.59, 0.11], np.float32), patch.max(2)
-    colour = (dull - patch.min(2)) / (dull + 1)
-    if inner.sum() < 12 or lips.sum() < 12 or colour.mean() < 0.08:
-        return False
-    light, tint = np.median(bright[lips]), np.median(colour[lips])
-    dark = float((bright[inner] < 0.6 * light).mean())
-    teeth = float(((colour[inner] < 0.72 * tint) & (bright[inner] > 0.8 * light)).mean())
-    return dark + teeth > (0.45 if gap < 0.1 else 0.25) and gap >= BINS[0]
+    patch = cv2.warpAffine(pixels, affine, (WIDTH, HEIGHT))
+    shown = sum(mouth_shows(patch, move(affine, points[INNER]), move(affine, points[OUTER])))
+    return shown > (0.45 if gap < 0.1 else 0.25)
 
 
 @dataclass(slots=True)

@@ -20,6 +20,7 @@ from liveface.render.patch import (
     move,
     paint_rows,
     patch_affine,
+    place,
 )
 from liveface.train.mouth_data import STORED_HEIGHT, STORED_WIDTH, Patches
 from liveface.types import Array, Pixels
@@ -27,18 +28,6 @@ from liveface.types import Array, Pixels
 Painter = Callable[[Array], Array]
 RUN_FRAMES = 36  # of one moving stretch
 _NONE = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
-
-
-def place(cut: Pixels, lock: Lock, points: Array, affine: Array, error: Array | float = 0.0) -> tuple[Pixels, Pixels]:
-    """Warp an RGBA exemplar into a patch, skull- and jaw-locked, colour under the mask only."""
-    out = []
-    for way in lock.affines(points):
-        whole = chain(affine, way).astype(np.float32)
-        whole[:, 2] += error
-        texture = cv2.warpAffine(cut, whole, (WIDTH, HEIGHT))
-        texture[:, :, :3] = cv2.multiply(texture[:, :, :3], cv2.merge([texture[:, :, 3]] * 3), scale=1 / 255)
-        out.append(texture)
-    return out[0], out[1]
 
 
 class HeldOut:

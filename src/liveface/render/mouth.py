@@ -1,0 +1,172 @@
+"""The mouth interior of a portrait: teeth, tongue and cavity between the lips, painted into finished frames.
+
+Notable choices: teeth are decided once, at enrolment: the photo's own when it shows them, else a row that the network
+invents for this face; from then on they are a texture locked to skull and jaw, so that they neither swim nor flicker,
+and the network only lights, occludes and completes them. Lips that the tracker believes slightly open in a photo whose
+mouth is shut lend their gap as the zero of every later opening.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from liveface import weights
+from liveface.errors import FaceError
+from liveface.render.patch import (
+    HEIGHT,
+    INNER,
+    OUTER,
+    WIDTH,
+    Lock,
+    assemble,
+    eye_distance,
+    hole_mask,
+    mouth_shows,
+    move,
+    opening,
+    paint_rows,
+    patch_affine,
+    place,
+)
+from liveface.runtime import Step
+from liveface.types import Array, Pixels
+
+WEIGHTS = "mouth.tflite"
+POINTS = 478
+TEXTURE_SCALE = 1.5  # the exemplar's pixels per patch pixel
+OWN_OPENING, OWN_TEETH = 0.06, 0.3  # a photo gives its own teeth above this gap and this share of tooth-like pixels
+SHUT, OPEN = 0.012, 0.05  # gap over eye distance below which nothing is painted, above which all is. Chosen by eye
+SEAM = np.array([46, 20, 20], np.float32)  # what shows between lips that nearly touch
+SMILE_UP, SMILE_DOWN, SMILE_WIDE = 0.09, 0.06, 1.12  # the smile for which a row is invented, in eye distances. Chosen
+_MARGIN_PX = 3
+_UPPER, _LOWER = slice(1, 10), slice(19, 10, -1)  # the nine pairs of the inner ring, corner to corner
+
+
+class MouthInterior:
+    """The inside of one portrait's mouth.
+
+    Attributes:
+        own: whether the teeth are the photo's own.
+        shut: whether the photo's mouth is shut.
+    """
+
+    def __init__(self, pixels: Pixels, points: Array, step: Step | None = None) -> None:
+        """Enrol a photo.
+
+        Args:
+            pixels: uint8 `[H, W, 3]` RGB, the photo on its canvas.
+            points: float32 `[478, 2 or 3]` in canvas pixels.
+            step: the network, for tests; the shipped one by default.
+        """
+        if len(points) < POINTS:
+            raise FaceError(f"the mouth was given {len(points)} points; expected {POINTS}. Track the photo first.")
+        points = np.asarray(points, np.float32)
+        self._step = step or Step(weights.path(WEIGHTS))
+        self._input, self._output = next(iter(self._step.inputs)), next(iter(self._step.outputs))
+        self._lock = Lock.of(points)
+        affine = patch_affine(points)
+        patch = cv2.warpAffine(pixels, affine, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
+        dark, teeth = mouth_shows(patch, move(affine, points[INNER]), move(affine, points[OUTER]))
+        gap = opening(points)
+        self.own = gap > OWN_OPENING and teeth > OWN_TEETH
+        self.shut = not self.own and (gap < OWN_OPENING or dark + teeth < OWN_TEETH)
+        pairs = points[INNER, :2]
+        self._rest = np.linalg.norm(pairs[_LOWER] - pairs[_UPPER], axis=1) / eye_distance(points)
+        if not self.shut:
+            self._rest = self._rest * 0
+        self._cut = np.zeros((1, 1, 4), np.uint8)
+        self._cut = self._own_row(pixels, points) if self.own else self._invented_row(pixels, points)
+
+    def _own_row(self, pixels: Pixels, points: Array) -> Pixels:
+        """The photo with the inside of its lips as mask, RGBA on the canvas."""
+        return np.dstack([pixels, hole_mask(points[INNER, :2], 0, (pixels.shape[1], pixels.shape[0]))])
+
+    def _invented_row(self, pixels: Pixels, points: Array) -> Pixels:
+        """A row of teeth that the network paints into a smile of this face, RGBA on the canvas."""
+        smile = smiling(points)
+        affine = patch_affine(smile)
+        patch = cv2.warpAffine(pixels, affine, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
+        ring = move(affine, smile[INNER])
+        picture = self._run(patch, hole_mask(ring), smile, affine)
+        back = cv2.invertAffineTransform(affine)
+        size = (pixels.shape[1], pixels.shape[0])
+        row = cv2.warpAffine(picture, back, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        return np.dstack([row, hole_mask(smile[INNER, :2], 0, size)])
+
+    def _run(self, patch: Pixels, hole: Pixels, points: Array, affine: Array) -> Pixels:
+        """One call of the network; the painted patch uint8 `[96, 128, 3]`."""
+        textures = place(self._cut, self._lock, points, affine)
+        unit = eye_distance(points) * float(np.hypot(*affine[0, :2]))
+        given = assemble(patch, hole, textures, paint_rows(points, affine), move(affine, points[2:3])[0], unit)
+        grid = self._step(**{self._input: given})[self._output][0]
+        picture = grid.reshape(HEIGHT // 2, WIDTH // 2, 2, 2, 3).transpose(0, 2, 1, 3, 4).reshape(HEIGHT, WIDTH, 3)
+        return cv2.convertScaleAbs(np.maximum(picture, 0), alpha=255)
+
+    def ring(self, points: Array) -> Array:
+        """The inner lip ring `[20, 2]` in canvas pixels, less the gap that a shut photo pretends to have."""
+        ring = points[INNER, :2].astype(np.float32)
+        upper, lower = ring[_UPPER], ring[_LOWER]
+        gaps = np.linalg.norm(lower - upper, axis=1) + 1e-6
+        keep = np.maximum(0, 1 - self._rest * eye_distance(points) / gaps)[:, None]
+        middle = (upper + lower) / 2
+        ring[_UPPER], ring[_LOWER] = middle + (upper - middle) * keep, middle + (lower - middle) * keep
+        return ring
+
+    def paint(self, canvas: Pixels, points: Array, jaw_open: float) -> None:
+        """Paint the inside of the lips in place.
+
+        Args:
+            canvas: uint8 `[H, W, 3]` RGB, the finished frame; changed.
+            points: `[478, 2+]`, where the points are in this frame, in pixels.
+            jaw_open: ARKit's jawOpen; at 0 the lips may touch although the points leave a gap.
+        """
+        ring = self.ring(points)
+        gap = float(np.linalg.norm(ring[_LOWER] - ring[_UPPER], axis=1).max()) / eye_distance(points)
+        share = float(np.clip((gap + 0.02 * min(jaw_open, 0.5) - SHUT) / (OPEN - SHUT), 0, 1))
+        share = share * share * (3 - 2 * share)
+        if share <= 0 and not self.own:
+            return
+        low = np.maximum(np.floor(ring.min(0)).astype(int) - _MARGIN_PX, 0)
+        high = np.minimum(np.ceil(ring.max(0)).astype(int) + _MARGIN_PX + 1, [canvas.shape[1], canvas.shape[0]])
+        if (high - low < 2).any():
+            return
+        affine = patch_affine(points)
+        patch = cv2.warpAffine(canvas, affine, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
+        picture = self._run(patch, hole_mask(move(affine, ring)), points, affine)
+        shift = cv2.invertAffineTransform(affine)
+        shift[:, 2] -= low
+        size = (int(high[0] - low[0]), int(high[1] - low[1]))
+        inside = cv2.warpAffine(picture, shift, size, borderMode=cv2.BORDER_REPLICATE)
+        if share < 1:
+            inside = cv2.addWeighted(inside, share, np.full_like(inside, SEAM), 1 - share, 0)
+        alpha = hole_mask(ring - low.astype(np.float32), 0.5, size).astype(np.float32) * np.float32(1 / 255)
+        if not self.own:
+            alpha *= share
+        view = canvas[low[1] : high[1], low[0] : high[0]]
+        view[:] = cv2.blendLinear(inside, np.ascontiguousarray(view), alpha, 1 - alpha)
+
+
+def smiling(points: Array) -> Array:
+    """The same face with its lips parted in a smile that shows the upper row; only lip points move."""
+    out = np.array(points, np.float32)
+    unit = eye_distance(points)
+    eyes = points[263, :2] - points[33, :2]
+    along = eyes / (np.linalg.norm(eyes) + 1e-6)
+    down = np.array([-along[1], along[0]], np.float32)
+    centre = points[[61, 291, 13, 14], :2].mean(0)
+    for ring in (INNER, OUTER):
+        count = len(ring) // 2
+        offset = points[ring, :2] - centre
+        across = offset @ along
+        reach = np.abs(across).max() + 1e-6
+        bow = 1 - (across / reach) ** 2
+        sign = np.where(np.arange(len(ring)) <= count, -1, 1)
+        sign[[0, count]] = 0
+        lift = np.where(sign < 0, SMILE_UP, SMILE_DOWN) * sign * bow * unit
+        if ring is INNER:
+            height = 0.1 * (offset @ down) + lift - 0.03 * unit * (1 - bow)
+        else:
+            height = (offset @ down) + lift - 0.03 * unit * (1 - bow)
+        out[ring, :2] = centre + np.outer(across * SMILE_WIDE, along) + np.outer(height, down)
+    return out
