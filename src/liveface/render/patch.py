@@ -44,6 +44,8 @@ TEETH_BEHIND = 0.136
 """How far the front teeth lie behind the nose base, in eye distances (0.85 cm of 6.25 cm). Source: as above."""
 OUTER_EYES_TO_DISTANCE = 0.7  # eye distance = 0.7 x distance of the outer corners, as in all tables of the project
 FILL = (57, 25, 25)  # what the hole shows the network: the dark red of a mouth. Chosen
+_FILLED = np.full((HEIGHT, WIDTH, 3), FILL, np.uint8)
+_ORDER = [number for channel in range(CHANNELS) for number in (channel, channel)]
 _SHIFT = 4  # sub-pixel bits of the polygon painter
 
 
@@ -217,15 +219,11 @@ def assemble(
         nose: nose base in patch pixels.
         unit: eye distance in patch pixels.
     """
-    out = np.empty((1, HEIGHT, WIDTH, CHANNELS), np.float32)
-    inside = hole.astype(np.float32)[:, :, None] * np.float32(1 / 255)
-    fill = np.array(FILL, np.float32)
-    out[0, :, :, :3] = (patch + (fill - patch) * inside) * np.float32(1 / 255)
-    out[0, :, :, 3] = inside[:, :, 0]
-    for first, texture in ((4, textures[0]), (8, textures[1])):
-        np.multiply(texture, np.float32(1 / 255), out=out[0, :, :, first : first + 4])
-    for channel, row in ((12, rows[0]), (13, rows[1])):
-        np.multiply(row, np.float32(1 / 255), out=out[0, :, :, channel])
-    out[0, :, :, 14] = (0.5 + 0.5 * (np.arange(WIDTH, dtype=np.float32) - nose[0]) / unit)[None, :]
-    out[0, :, :, 15] = ((np.arange(HEIGHT, dtype=np.float32) - nose[1]) / unit)[:, None]
-    return out
+    weight = hole.astype(np.float32) * np.float32(1 / 255)
+    shown = cv2.blendLinear(_FILLED, patch, weight, 1 - weight)
+    across = np.clip(127.5 + 127.5 * (np.arange(WIDTH, dtype=np.float32) - nose[0]) / unit, 0, 255).astype(np.uint8)
+    down = np.clip(255 * (np.arange(HEIGHT, dtype=np.float32) - nose[1]) / unit, 0, 255).astype(np.uint8)
+    places = cv2.merge([cv2.repeat(across[None], HEIGHT, 1), cv2.repeat(down[:, None], 1, WIDTH)])
+    whole = np.empty((HEIGHT, WIDTH, CHANNELS), np.uint8)
+    cv2.mixChannels([shown, hole, *textures, *rows, places], [whole], _ORDER)
+    return cv2.multiply(whole.reshape(HEIGHT, -1), 1 / 255, dtype=cv2.CV_32F).reshape(1, HEIGHT, WIDTH, CHANNELS)

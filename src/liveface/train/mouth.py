@@ -55,6 +55,7 @@ class MouthOptions:
     Attributes:
         patches: folder of `liveface.train.mouth_data`, absolute or relative to the working folder.
         critic_from: step at which the critic joins.
+        critic_ramp: steps over which its weight grows to the full one.
         critic_rate: its learning rate over the network's.
         adversarial, matching, gradient: weights of the losses beside the pixel loss.
         penalty: weight of the gradient penalty, every `penalty_every` steps.
@@ -64,6 +65,7 @@ class MouthOptions:
 
     patches: str
     critic_from: int = 1500
+    critic_ramp: int = 500
     critic_rate: float = 0.8
     adversarial: float = 0.1
     matching: float = 2.0
@@ -259,7 +261,8 @@ class MouthTask:
             fake = torch.cat([true + (painted - true) * hole, hole, rows], 1)
             real = torch.cat([true, hole, rows], 1)
             numbers |= self.judge(index, real, fake.detach(), hole)
-            loss = loss + self.please(real, fake, hole, numbers)
+            ramp = min(1.0, (index - self.options.critic_from) / self.options.critic_ramp)
+            loss = loss + ramp * self.please(real, fake, hole, numbers)
         self.update("main", loss)
         return numbers
 
