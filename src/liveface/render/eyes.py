@@ -1,8 +1,8 @@
 """Eyes that look and lids that close.
 
 Notable choices: the eyeball is a layer of its own under the lids. It stays with the head while lids move over it,
-so an iris is covered and never squeezed; gaze shifts the iris and drags the white along, softly to the corners. What the
-lids of the photo hide (the top of the iris as a rule) is completed once, from the same distance to the pupil. A lid
+so an iris is covered and never squeezed; gaze shifts the iris and drags the white along, softly to the corners. What
+the lids of the photo hide (the top of the iris as a rule) is completed once, from the same distance to the pupil. A lid
 closes along the line between its own rest and the lower lid; how far is a share of the photo's own opening, so a full
 blink meets whatever shape the eye has.
 """
@@ -19,10 +19,12 @@ from liveface.types import ARKIT_INDEX, Array, Pixels
 
 LOWER_LID_RISE = 0.12  # share of the opening that the lower lid travels in a blink, chosen
 LID_OVERLAP = 0.05  # shut lids overlap by this share of the opening, so that no gap shows between them, chosen
-LID_MARGIN = 0.10  # lid skin is sampled this share of the opening outside the tracked edge, free of eyeball, chosen
+LID_MARGIN = (0.10, 0.16)  # upper and lower lid skin is sampled this share of the opening outside the tracked edge
 SHADOW_REACH = 0.22  # the upper lid's shadow on the eyeball, share of the opening, chosen
 SHADOW_STRENGTH = 0.38  # how much it darkens right at the lid, chosen by eye
 EYEBALL_RADIUS_CM = 1.2  # anatomical mean
+LASH_STRENGTH = 0.75  # opacity of the line of lashes on a shut eye, chosen by eye
+LASH_WIDTH = 0.045  # its width over the width of the eye, chosen by eye
 NAMES = (
     ("eyeBlinkRight", "eyeWideRight", "eyeSquintRight", "eyeLookDownRight", "eyeLookUpRight"),
     ("eyeBlinkLeft", "eyeWideLeft", "eyeSquintLeft", "eyeLookDownLeft", "eyeLookUpLeft"),
@@ -57,6 +59,28 @@ def close_lids(points: Array, expression: Array) -> None:
             points[EYE_UPPER[eye]] = upper + gap * (share - 1)
 
 
+def paint_over(texture: Pixels, openings: list[Array], reach: float) -> Pixels:
+    """The picture with openings painted over by the skin around them, for the layer below lids and lips.
+
+    Args:
+        texture: uint8 `[h, w, 3]`.
+        openings: rings `[N, 2]` in texture pixels.
+        reach: how far around every ring, in texture pixels.
+    """
+    result = texture.copy()
+    for ring in openings:
+        low = np.floor(np.clip(ring.min(0) - 3 * reach, 0, np.array(texture.shape[1::-1]) - 2)).astype(int)
+        high = np.ceil(np.clip(ring.max(0) + 3 * reach, low + 2, texture.shape[1::-1])).astype(int)
+        box = result[low[1] : high[1], low[0] : high[0]]
+        hole = np.zeros(box.shape[:2], np.uint8)
+        cv2.fillPoly(hole, [np.round(ring - low).astype(np.int32)], 255)
+        size = 2 * max(1, round(reach)) + 1
+        hole = cv2.dilate(hole, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+        weight = cv2.GaussianBlur(hole, (0, 0), max(0.5, reach / 3))[..., None].astype(np.float32) / 255
+        box[:] = (box * (1 - weight) + _fill(box, hole == 0) * weight).round().astype(np.uint8)
+    return result
+
+
 class Eyeball:
     """One eye of the photo, completed under the lids.
 
@@ -76,6 +100,7 @@ class Eyeball:
         radius = float(np.clip(np.linalg.norm(iris[1:] - centre, axis=1).mean(), 0.12 * width, 0.26 * width))
         self.radius_px = radius / TEXTURE_SCALE
         self._rest_opening = _opening(canvas.points, eye)
+        self._lash_colour = _darkest(canvas.texture, ring[:9])
         margin = 0.45 * width
         height, length = canvas.texture.shape[:2]
         low = np.floor(np.clip(ring.min(0) - margin, 0, (length - 2, height - 2))).astype(int)
@@ -97,7 +122,9 @@ class Eyeball:
         """
         ring = points[self._ring, :2]
         upper, lower = points[EYE_UPPER[self._eye], :2], points[EYE_LOWER[self._eye], :2]
-        if np.linalg.norm(upper - lower, axis=1).max() < 0.7:
+        opening = _opening(points, self._eye)
+        self._draw_lashes(canvas, ring[:9], opening)
+        if opening < max(0.7, (LID_OVERLAP + 0.03) * self._rest_opening):  # shut lids overlap
             return
         height, width = canvas.shape[:2]
         low = np.floor(np.clip(ring.min(0) - 2, 0, (width - 1, height - 1))).astype(int)
@@ -106,7 +133,6 @@ class Eyeball:
         mask = np.zeros(box.shape[:2], np.uint8)
         cv2.fillPoly(mask, [np.round((ring - low) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
         mask = cv2.blur(mask, (3, 3))
-        opening = _opening(points, self._eye)
         matrix = np.linalg.lstsq(
             np.column_stack([rigid[self._ring, :2] - low, np.ones(len(self._ring))]), self._rest, rcond=None
         )[0].T.astype(np.float32)
@@ -119,6 +145,22 @@ class Eyeball:
         map_y -= push * np.float32(shift[0])
         ball = cv2.remap(self._patch, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         blend_into(box, self._shade(ball, mask, (upper - lower).mean(0), opening), mask)
+
+    def _draw_lashes(self, canvas: Pixels, edge: Array, opening: float) -> None:
+        """The dark line of lashes where a lid closes: none at the photo's own opening, full when shut."""
+        shut = 1 - min(opening / max(self._rest_opening, 1e-3), 1)
+        strength = LASH_STRENGTH * shut * shut
+        if strength < 0.02:
+            return
+        low = np.floor(np.clip(edge.min(0) - 4, 0, np.array(canvas.shape[1::-1]) - 1)).astype(int)
+        high = np.ceil(np.clip(edge.max(0) + 5, low + 1, canvas.shape[1::-1])).astype(int)
+        box = canvas[low[1] : high[1], low[0] : high[0]]
+        line = np.zeros(box.shape[:2], np.uint8)
+        thick = max(1, round(LASH_WIDTH * float(np.linalg.norm(edge[8] - edge[0]))))
+        cv2.polylines(line, [np.round((edge - low) * 16).astype(np.int32)], False, 255, thick, cv2.LINE_AA, 4)  # noqa: FBT003
+        line = cv2.GaussianBlur(line, (3, 3), 0)
+        mask = cv2.convertScaleAbs(line, alpha=strength)
+        blend_into(box, np.broadcast_to(self._lash_colour, box.shape).copy(), mask)
 
     def _shade(self, ball: Pixels, mask: Pixels, up: Array, opening: float) -> Pixels:
         """Darken the eyeball under the upper lid as far as the photo's own shadow is hidden by a lower lid."""
@@ -138,13 +180,23 @@ def lid_texture(points: Array) -> Array:
     moved = points[:, :2].copy()
     for eye in (0, 1):
         upper, lower = points[EYE_UPPER[eye], :2], points[EYE_LOWER[eye], :2]
-        moved[EYE_UPPER[eye]] = upper + (upper - lower) * LID_MARGIN
-        moved[EYE_LOWER[eye]] = lower - (upper - lower) * LID_MARGIN * 0.5
+        moved[EYE_UPPER[eye]] = upper + (upper - lower) * LID_MARGIN[0]
+        moved[EYE_LOWER[eye]] = lower - (upper - lower) * LID_MARGIN[1]
     return moved
 
 
 def _opening(points: Array, eye: int) -> float:
     return float(np.linalg.norm(points[EYE_UPPER[eye], :2] - points[EYE_LOWER[eye], :2], axis=1).max())
+
+
+def _darkest(texture: Pixels, edge: Array) -> Pixels:
+    """The colour of the lashes: the darkest tenth of the pixels along the upper lid."""
+    mask = np.zeros(texture.shape[:2], np.uint8)
+    thick = max(2, round(0.08 * float(np.linalg.norm(edge[8] - edge[0]))))
+    cv2.polylines(mask, [np.round(edge).astype(np.int32)], False, 255, thick)  # noqa: FBT003
+    colours = texture[mask > 0].astype(np.float32)
+    dark = colours[np.argsort(colours.sum(1))[: max(1, len(colours) // 10)]]
+    return dark.mean(0).round().astype(np.uint8)
 
 
 def _gaze_push(shape: tuple[int, int], centre: Array, radius: float) -> Array:

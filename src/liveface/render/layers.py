@@ -3,7 +3,7 @@
 Notable choices: the background is one plate, filled in behind the person once; the person is a layer with a matte
 that a smooth field moves. The field carries the head (hair and ears included) as a rigid body with depth, lets the neck
 follow less and less down to the shoulders, and meets the moving outline of the face exactly, so nothing tears at the
-border of the face mesh. It is inverted on a coarse grid by fixed-point iteration and enlarged, which costs under a millisecond.
+border of the face mesh. It is inverted on a coarse grid by fixed-point iteration and enlarged, at under a millisecond.
 """
 
 from __future__ import annotations
@@ -31,15 +31,18 @@ class PersonLayer:
         matte: float32 in [0, 1], where the person is, at texture size.
         depth: float32 `[478]`, depth of the tracked points in centimetres of the face frame at rest.
         px_per_cm: canvas pixels per centimetre at the face.
+        texture: what the person looks like under the face mesh, at texture size; None is the photo.
     """
 
-    def __init__(self, canvas: Canvas, matte: Array, depth: Array, px_per_cm: float) -> None:
+    def __init__(
+        self, canvas: Canvas, matte: Array, depth: Array, px_per_cm: float, texture: Pixels | None = None
+    ) -> None:
         width, height = canvas.size
         self._size = canvas.size
         plate = fill_behind(canvas.texture, matte)
         self.plate = canvas.shrink(plate)
         self._margin = canvas.margin
-        premultiplied = canvas.texture * matte[..., None]
+        premultiplied = (canvas.texture if texture is None else texture) * matte[..., None]
         self._layer = np.dstack([premultiplied, matte * 255]).round().astype(np.uint8)
         columns = np.arange(-CELL_PX, width + 2 * CELL_PX, CELL_PX, dtype=np.float32)
         rows = np.arange(-CELL_PX, height + 2 * CELL_PX, CELL_PX, dtype=np.float32)

@@ -20,11 +20,10 @@ import numpy as np
 from liveface.errors import FaceError, MotionMismatch
 from liveface.geometry import head_rotation
 from liveface.motion.face_model import FaceModel
-from liveface.motion.fit import DISTANCE_CM
 from liveface.motion.solve import fit_photo
 from liveface.render.canvas import TEXTURE_SCALE, Canvas, frame_portrait
 from liveface.render.eyes import NAMES as LID_NAMES
-from liveface.render.eyes import Eyeball, close_lids, lid_texture
+from liveface.render.eyes import Eyeball, close_lids, lid_texture, paint_over
 from liveface.render.layers import PersonLayer, refine_matte
 from liveface.render.mouth import MouthInterior
 from liveface.render.raster import TriangleWarp
@@ -52,8 +51,10 @@ from liveface.types import (
     arkit_spec,
 )
 
+CAMERA_CM = 60.0  # distance of the assumed camera, as at a desk
 TURN_LIMIT = 0.42  # radians (24 degrees): larger turns ease towards this, for the photo holds no more
-HIDDEN_FACING = 0.12  # cosine to the line of sight below which a point's skin is not seen well enough, chosen
+HIDDEN_FACING = 0.15  # cosine to the line of sight below which a point's skin is not seen well enough, chosen
+UNCOVER_TURN = 0.25  # radians of turn after which hidden skin is drawn wholly from its border, chosen
 OPEN_MOUTH_SHARE = 0.035  # a photo's mouth counts as open above this share of the distance between the eyes' corners
 ABSOLUTE = tuple(
     name
@@ -85,12 +86,12 @@ class _Rig:
 
     def lift(self, points: Array, depth: Array) -> Array:
         """Canvas pixels `[K, 2]` at known depth `[K]` to centimetres `[K, 3]`."""
-        reach = (DISTANCE_CM + depth) / (DISTANCE_CM * self.px_per_cm)
+        reach = (CAMERA_CM + depth) / (CAMERA_CM * self.px_per_cm)
         return np.column_stack([(points - self.centre) * reach[:, None], depth]).astype(np.float32)
 
     def project(self, points: Array) -> Array:
         """Centimetres `[K, 3]` to canvas pixels `[K, 2]`."""
-        reach = self.px_per_cm * DISTANCE_CM / np.maximum(DISTANCE_CM + points[:, 2], 10)
+        reach = self.px_per_cm * CAMERA_CM / np.maximum(CAMERA_CM + points[:, 2], 10)
         return (points[:, :2] * reach[:, None] + self.centre).astype(np.float32)
 
     def pose(self, points: Array, head: Array) -> Array:
@@ -127,23 +128,29 @@ class MeshRenderer:
         points, ppc = self.canvas.points, self._rig.px_per_cm
         texture = self.canvas.texture
         matte = refine_matte(texture, _person_matte(self.canvas))
-        self._person = PersonLayer(self.canvas, matte, self._rig.rest[:, 2], ppc)
+        rings = [self.canvas.to_texture(points[ring, :2]) for ring in (eye_ring(0), eye_ring(1), lip_ring())]
+        below = paint_over(texture, rings, 0.08 * float(np.linalg.norm(rings[0][0] - rings[0][8])))
+        self._person = PersonLayer(self.canvas, matte, self._rig.rest[:, 2], ppc, below)
         self._nodes = self._rig.lift(self._person.nodes, self._person.depth_cm)
         self._lips = _Lips(self._rig, self._model, points)
+        if not self._lips.open_in_photo:  # shut lips are the person's own shape, whatever the fit calls it
+            self._rig.own[[ARKIT_INDEX[name] for name in ABSOLUTE]] = 0
         triangles = skin_triangles(self._model.triangles)
         if not self._lips.open_in_photo:
             triangles = np.concatenate([triangles, _lip_strip()])
         source = self.canvas.to_texture(points[:, :2])
-        sampled = self.canvas.to_texture(
-            seen_texture(lid_texture(points), self._rig.rest, self._model.triangles, float(self._rig.turn[1]))
-        )
-        if self._lips.open_in_photo:
-            sampled = lip_texture(texture, sampled)
-        self._skin = TriangleWarp(texture, sampled, triangles, size, _folding(), OVAL)
+        self._sampled = self._sample_points(lid_texture(points))
+        seen = seen_texture(lid_texture(points), self._rig.rest, self._model.triangles, float(self._rig.turn[1]))
+        self._uncovered = self._sample_points(seen) - self._sampled
+        self._skin = TriangleWarp(texture, self._sampled, triangles, size, _folding(), OVAL)
         self._eyes = [Eyeball(self.canvas, eye, ppc) for eye in (0, 1)]
         marks = points.copy()
         marks[:, :2], marks[:, 2] = source, marks[:, 2] * TEXTURE_SCALE
         self._mouth = MouthInterior(texture, marks)
+
+    def _sample_points(self, moved: Array) -> Array:
+        sampled = self.canvas.to_texture(moved)
+        return lip_texture(self.canvas.texture, sampled) if self._lips.open_in_photo else sampled
 
     def start(self) -> State:
         """A fresh state: the index of the next frame."""
@@ -171,7 +178,8 @@ class MeshRenderer:
         nodes = rig.project(rig.pose(self._nodes, head))
         shift = head[3:5] * rig.px_per_cm
         picture = self._person.paint(nodes, points[OVAL], rigid[OVAL], shift)
-        self._skin.paint(picture, points, posed[:, 2])
+        uncover = np.float32(min(abs(float(head[1])) / UNCOVER_TURN, 1.0))
+        self._skin.paint(picture, points, posed[:, 2], self._sampled + self._uncovered * uncover)
         for eye, ball in enumerate(self._eyes):
             look = gaze[2:] if eye == 1 else gaze[:2]  # the image's right eye is the person's left
             ball.paint(picture, points, rigid, look)
@@ -260,6 +268,7 @@ def seen_texture(points: Array, shape: Array, triangles: np.ndarray, yaw: float)
     facing = -at[:, 2] / np.maximum(np.linalg.norm(at, axis=1), 1e-9)
     far_side = shape[:468, 0] * np.sin(yaw) > 0
     visible = facing[:468] >= HIDDEN_FACING + far_side * abs(np.sin(yaw))
+    visible |= ~_near_outline(triangles)
     hidden, seen = np.flatnonzero(~visible), np.flatnonzero(visible)
     moved = points.copy()
     if len(hidden) and len(seen):
@@ -268,6 +277,15 @@ def seen_texture(points: Array, shape: Array, triangles: np.ndarray, yaw: float)
         weight = 1 / (np.take_along_axis(distance, near, 1) + 0.1)
         moved[hidden] = (points[seen][near] * weight[..., None]).sum(1) / weight.sum(1)[:, None]
     return moved
+
+
+def _near_outline(triangles: np.ndarray, rings: int = 2) -> np.ndarray:
+    """`[468]` bool, the points within `rings` edges of the outline of the face."""
+    near = np.zeros(468, bool)
+    near[OVAL] = True
+    for _ in range(rings):
+        near[np.unique(triangles[near[triangles].any(1)])] = True
+    return near
 
 
 def lip_texture(texture: Pixels, points: Array) -> Array:

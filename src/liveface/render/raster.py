@@ -40,9 +40,7 @@ class TriangleWarp:
     ) -> None:
         self._texture = texture
         self._triangles = triangles.astype(np.int64)
-        corners = source[self._triangles].astype(np.float32)  # [F, 3, 2]
-        self._origin = corners[:, 0]
-        self._edges = corners[:, 1:] - corners[:, :1]
+        self._sample(source)
         self._winding = np.sign(np.sign(_cross(self._edges[:, 0], self._edges[:, 1])).sum())  # most face the camera
         self._index = np.zeros((size[1], size[0]), np.uint16)
         self._columns = np.arange(size[0], dtype=np.float32)
@@ -51,14 +49,22 @@ class TriangleWarp:
         self._outline = outline
         self._feather = max(1, round(feather_px)) * 2 + 1
 
-    def paint(self, canvas: Pixels, target: Array, depth: Array) -> None:
+    def _sample(self, source: Array) -> None:
+        corners = source[self._triangles].astype(np.float32)  # [F, 3, 2]
+        self._origin = corners[:, 0]
+        self._edges = corners[:, 1:] - corners[:, :1]
+
+    def paint(self, canvas: Pixels, target: Array, depth: Array, source: Array | None = None) -> None:
         """Paint the mesh onto `canvas` in place.
 
         Args:
             canvas: uint8 `[H, W, 3]`.
             target: `[K, 2]` positions of the vertices in canvas pixels.
             depth: `[K]`, larger is farther from the camera.
+            source: `[K, 2]` texture pixels to sample instead of the last ones.
         """
+        if source is not None:
+            self._sample(source)
         height, width = self._index.shape
         corners = target[self._triangles].astype(np.float32)
         maps = self._affine_maps(corners)
