@@ -10,8 +10,9 @@ from liveface.errors import RecipeError
 from liveface.train.loop import Run, Task, open_run, run_task
 from liveface.train.mouth import MouthTask
 from liveface.train.recipe import Recipe, read_recipe
+from liveface.train.speech import SpeechTask
 
-TASKS: dict[str, Callable[[Run], Task]] = {"mouth": MouthTask}
+TASKS: dict[str, Callable[[Run], Task]] = {"mouth": MouthTask, "speech": SpeechTask}
 """A recipe's `train` key to the function that builds its task; a new network adds one line."""
 
 
