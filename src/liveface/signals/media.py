@@ -131,9 +131,9 @@ class VideoReader:
                     yield from self._repeat(convert(waiting), count, slot)
                     count = slot
                 waiting = frame
-            if waiting is not None:
-                yield from self._repeat(convert(waiting), count, max(count + 1, placed.end))
-                count = max(count + 1, placed.end)
+            if waiting is not None and count < placed.end:
+                yield from self._repeat(convert(waiting), count, placed.end)
+                count = placed.end
         if count < 0.9 * self.frames_estimate - 2:
             _log.warning("%s ends after %.1f s of %.1f s.", self.path.name, count / self.fps, self.duration_s)
 
@@ -342,8 +342,9 @@ class _Slots:
                 time = self.time + self.step
         first = self.time is None
         self.time = time
-        lasts = frame.duration * frame.time_base if frame.duration and frame.time_base else self.step
-        self.end = self._round(time + min(lasts, Fraction(10)))
+        # A frame's noted duration is in decoding order where frames are reordered: believe it near the usual one only.
+        noted = frame.duration * frame.time_base if frame.duration and frame.time_base else self.step
+        self.end = max(1, self._round(time + (noted if noted < 2 * self.step else self.step)))
         return 0 if first else self._round(time)
 
     def _round(self, time: Fraction) -> int:
