@@ -17,24 +17,28 @@ from liveface.render.patch import (
     HEIGHT,
     INNER,
     OUTER,
+    STORED_HEIGHT,
+    STORED_WIDTH,
     WIDTH,
     Lock,
     assemble,
+    cut,
     eye_distance,
     hole_mask,
+    lend_depth,
     mouth_shows,
     move,
     opening,
     paint_rows,
     patch_affine,
     place,
+    premultiply,
 )
 from liveface.runtime import Step
 from liveface.types import Array, Pixels
 
 WEIGHTS = "mouth.tflite"
 POINTS = 478
-TEXTURE_SCALE = 1.5  # the exemplar's pixels per patch pixel
 OWN_OPENING, OWN_TEETH = 0.06, 0.3  # a photo gives its own teeth above this gap and this share of tooth-like pixels
 SHUT, OPEN = 0.012, 0.05  # gap over eye distance below which nothing is painted, above which all is. Chosen by eye
 SEAM = np.array([46, 20, 20], np.float32)  # what shows between lips that nearly touch
@@ -64,7 +68,6 @@ class MouthInterior:
         points = np.asarray(points, np.float32)
         self._step = step or Step(weights.path(WEIGHTS))
         self._input, self._output = next(iter(self._step.inputs)), next(iter(self._step.outputs))
-        self._lock = Lock.of(points)
         affine = patch_affine(points)
         patch = cv2.warpAffine(pixels, affine, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
         dark, teeth = mouth_shows(patch, move(affine, points[INNER]), move(affine, points[OUTER]))
@@ -75,24 +78,22 @@ class MouthInterior:
         self._rest = np.linalg.norm(pairs[_LOWER] - pairs[_UPPER], axis=1) / eye_distance(points)
         if not self.shut:
             self._rest = self._rest * 0
-        self._cut = np.zeros((1, 1, 4), np.uint8)
-        self._cut = self._own_row(pixels, points) if self.own else self._invented_row(pixels, points)
+        solid = points if points.shape[1] > 2 else lend_depth(points)
+        stored, marks = cut(pixels, solid)
+        self._lock = Lock.of(marks)
+        self._cut = np.zeros((STORED_HEIGHT, STORED_WIDTH, 4), np.uint8)
+        if not self.own:
+            smile = smiling(marks)
+            stored, marks = self._smile(stored, smile), smile
+        self._cut = premultiply(stored, hole_mask(marks[INNER, :2], 0, (STORED_WIDTH, STORED_HEIGHT)))
 
-    def _own_row(self, pixels: Pixels, points: Array) -> Pixels:
-        """The photo with the inside of its lips as mask, RGBA on the canvas."""
-        return np.dstack([pixels, hole_mask(points[INNER, :2], 0, (pixels.shape[1], pixels.shape[0]))])
-
-    def _invented_row(self, pixels: Pixels, points: Array) -> Pixels:
-        """A row of teeth that the network paints into a smile of this face, RGBA on the canvas."""
-        smile = smiling(points)
+    def _smile(self, stored: Pixels, smile: Array) -> Pixels:
+        """A stored patch with the teeth that the network paints into a smile of this face."""
         affine = patch_affine(smile)
-        patch = cv2.warpAffine(pixels, affine, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
-        ring = move(affine, smile[INNER])
-        picture = self._run(patch, hole_mask(ring), smile, affine)
+        patch = cv2.warpAffine(stored, affine, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
+        picture = self._run(patch, hole_mask(move(affine, smile[INNER])), smile, affine)
         back = cv2.invertAffineTransform(affine)
-        size = (pixels.shape[1], pixels.shape[0])
-        row = cv2.warpAffine(picture, back, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        return np.dstack([row, hole_mask(smile[INNER, :2], 0, size)])
+        return cv2.warpAffine(picture, back, (STORED_WIDTH, STORED_HEIGHT), flags=cv2.INTER_CUBIC)
 
     def _run(self, patch: Pixels, hole: Pixels, points: Array, affine: Array) -> Pixels:
         """One call of the network; the painted patch uint8 `[96, 128, 3]`."""

@@ -16,6 +16,9 @@ import numpy as np
 from liveface.types import Array, Pixels
 
 WIDTH, HEIGHT, CHANNELS = 128, 96, 16
+COVER, DENSITY = 1.3, 1.25
+STORED_WIDTH, STORED_HEIGHT = round(WIDTH * COVER * DENSITY), round(HEIGHT * COVER * DENSITY)
+"""A stored patch, 208 x 156: 1.3 times the patch's surroundings at 1.25 times its resolution."""
 INNER = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95]
 """Inner lip ring of the 478 points, from the image-left corner over the upper lip."""
 OUTER = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146]
@@ -24,6 +27,7 @@ SKULL = [10, 151, 9, 8, 168, 6, 197, 195, 5, 4, 1, 2, 33, 133, 362, 263, 127, 35
 NOSE_BASE = [2, 98, 327]
 CHIN = [152, 148, 377, 175, 199, 200, 171, 396]
 """Points that move with the jaw alone (nearly)."""
+RIGID = [*SKULL, *CHIN]
 SKULL_CM = np.array(
     [(0, -8.15, -4.53), (0, -6.53, -5), (0, -4.77, -5.3), (0, -3.76, -5.16), (0, -2.87, -5.2), (0, -2.23, -5.58),
      (0, -1.73, -5.94), (0, -1.3, -6.25), (0, -0.68, -6.69), (0, 0.55, -7.41), (0, 1.22, -7.28), (0, 2.11, -5.85),
@@ -85,91 +89,123 @@ def patch_affine(points: Array) -> Array:
     return np.concatenate([linear, (np.array([WIDTH, HEIGHT]) / 2 - linear @ centre)[:, None]], 1).astype(np.float32)
 
 
+def cut(pixels: Pixels, points: Array) -> tuple[Pixels, Array]:
+    """The stored patch uint8 `[156, 208, 3]` of a picture and its points in stored pixels; depth is scaled alike."""
+    affine = patch_affine(points) * DENSITY
+    affine[:, 2] += (np.array([STORED_WIDTH, STORED_HEIGHT]) - np.array([WIDTH, HEIGHT]) * DENSITY) / 2
+    scale = float(np.hypot(*affine[0, :2]))
+    if scale < 0.7:
+        pixels = cv2.GaussianBlur(pixels, (0, 0), 0.4 / scale)
+    patch = cv2.warpAffine(pixels, affine, (STORED_WIDTH, STORED_HEIGHT), flags=cv2.INTER_CUBIC,
+                           borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+    moved = points * np.float32(scale)
+    moved[:, :2] = move(affine, points)
+    return patch, moved.astype(np.float32)
+
+
 def fit_affine(solid: Array, flat: Array) -> Array:
     """The affine camera `[2, 4]` that best maps `solid` `[K, 3]` onto `flat` `[K, 2]`, least squares."""
     homogeneous = np.concatenate([solid, np.ones((len(solid), 1), np.float32)], 1)
     return np.linalg.lstsq(homogeneous, flat, rcond=None)[0].T.astype(np.float32)
 
 
+def lend_depth(points: Array) -> Array:
+    """Points `[478, 3]` of points without depth: rigid ones borrow the average face's."""
+    camera = fit_affine(SKULL_CM, points[SKULL])
+    scale = float(np.sqrt(abs(np.linalg.det(camera[:, :2]))))
+    solid = np.zeros((len(points), 3), np.float32)
+    solid[:, :2] = points[:, :2]
+    solid[SKULL, 2], solid[CHIN, 2] = SKULL_CM[:, 2] * scale, CHIN_CM[:, 2] * scale
+    return solid
+
+
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """How the skull and the jaw of one picture move into other pictures.
+    """How the skull and the jaw of one picture move into other pictures: linear in the other picture's points.
 
     Attributes:
-        skull: `[4, 20]`, turns target skull points into an affine camera.
-        chin: `[8, 4]` homogeneous chin points of the source.
-        base: `[3, 4]` homogeneous nose base of the source.
-        depth: depth of the teeth in the source.
+        cameras: `[8, K]`; times the rigid points `[K, 2]` (`RIGID`) gives the transposed affine cameras `[4, 2]` of
+            skull and jaw, stacked.
+        flat: `[6, K]`; likewise the transposed maps `[3, 2]` of the plane of the teeth, upper and lower row.
     """
 
-    skull: Array
-    chin: Array
-    base: Array
-    depth: float
+    cameras: Array
+    flat: Array
 
     @classmethod
-    def on(cls, skull: Array, chin: Array, base: Array, depth: float) -> Lock:
-        """A lock on solid points `[K, 3]`."""
-        ones = [np.concatenate([part, np.ones((len(part), 1))], 1).astype(np.float32) for part in (skull, chin, base)]
-        return cls(np.linalg.pinv(ones[0]).astype(np.float32), ones[1], ones[2], depth)
+    def on(cls, skull: Array, chin: Array, depth: float) -> Lock:
+        """A lock on solid skull `[20, 3]` and chin `[8, 3]` points, with teeth at `depth`.
+
+        The skull's camera is the least-squares one, moved half of the way to the nose base, which is nearest to the
+        teeth; the jaw's is the same, moved with the chin.
+        """
+        solid = [np.concatenate([part, np.ones((len(part), 1))], 1) for part in (skull, chin)]
+        count, extra = len(skull), len(chin)
+        fit = np.concatenate([np.linalg.pinv(solid[0]), np.zeros((4, extra))], 1)
+        near = [SKULL.index(point) for point in NOSE_BASE]
+        wanted = np.zeros(count + extra)
+        wanted[near] = 1 / len(near)
+        fit[3] += 0.5 * (wanted - solid[0][near].mean(0) @ fit)
+        wanted = np.concatenate([np.zeros(count), np.full(extra, 1 / extra)])
+        jaw = fit.copy()
+        jaw[3] += wanted - solid[1].mean(0) @ fit
+        flat = [np.stack([c[0], c[1], c[2] * depth + c[3]]) for c in (fit, jaw)]
+        return cls(np.concatenate([fit, jaw]).astype(np.float32), np.concatenate(flat).astype(np.float32))
 
     @classmethod
     def of(cls, points: Array) -> Lock:
-        """A lock on the face of a picture; without depth the average face lends its own."""
-        if points.shape[1] < 3:
-            camera = fit_affine(SKULL_CM, points[SKULL])
-            scale = float(np.sqrt(abs(np.linalg.det(camera[:, :2]))))
-            solid = np.zeros((len(points), 3), np.float32)
-            solid[:, :2] = points[:, :2]
-            solid[SKULL, 2], solid[CHIN, 2] = SKULL_CM[:, 2] * scale, CHIN_CM[:, 2] * scale
-            points = solid
+        """A lock on the face of a picture."""
         depth = float(points[2, 2]) + TEETH_BEHIND * eye_distance(points)
-        return cls.on(points[SKULL, :3], points[CHIN, :3], points[NOSE_BASE, :3], depth)
-
-    def cameras(self, points: Array) -> tuple[Array, Array]:
-        """The affine cameras `[2, 4]` of skull and jaw into the picture with `points` `[478, 2+]`."""
-        skull = (self.skull @ points[SKULL, :2]).T
-        shift = points[NOSE_BASE, :2].mean(0) - (self.base @ skull.T).mean(0)
-        skull = skull + 0.5 * np.pad(shift[:, None], ((0, 0), (3, 0)))  # the nose base is nearest to the teeth
-        drop = points[CHIN, :2].mean(0) - (self.chin @ skull.T).mean(0)
-        jaw = skull + np.pad(drop[:, None], ((0, 0), (3, 0)))
-        return skull.astype(np.float32), jaw.astype(np.float32)
+        return cls.on(points[SKULL, :3], points[CHIN, :3], depth)
 
     def affines(self, points: Array) -> tuple[Array, Array]:
         """The maps `[2, 3]` of the plane of the teeth, source pixels to target pixels: upper and lower row."""
-        skull, jaw = self.cameras(points)
-        flat = [np.stack([c[:, 0], c[:, 1], c[:, 2] * self.depth + c[:, 3]], 1) for c in (skull, jaw)]
-        return flat[0], flat[1]
+        both = self.flat @ points[RIGID, :2]
+        return both[:3].T, both[3:].T
 
 
-AVERAGE = Lock.on(SKULL_CM, CHIN_CM, SKULL_CM[[11, 18, 19]], -5.0)
+AVERAGE = Lock.on(SKULL_CM, CHIN_CM, -5.0)
+
+
+def _corners(table: tuple[tuple[float, ...], ...], up: int) -> Array:
+    """The corners `[teeth, 4, 4]` of a row, homogeneous, farthest teeth first."""
+    teeth = []
+    for near, far, edge, crown, depth in reversed(table):
+        for side in (-1, 1):
+            high = edge + up * crown
+            xy = ((near + 0.04, edge), (far - 0.06, edge), (far - 0.02, high), (near + 0.02, high))
+            teeth.append([(side * x, y, depth, 1) for x, y in xy])
+    return np.array(teeth, np.float32)
+
+
+_ROWS = (_corners(UPPER_CM, -1), _corners(LOWER_CM, 1))
+
+
+def premultiply(pixels: Pixels, mask: Pixels) -> Pixels:
+    """An exemplar RGBA `[H, W, 4]`: colour under the mask, and the mask."""
+    return cv2.merge([*cv2.split(cv2.multiply(pixels, cv2.merge([mask] * 3), scale=1 / 255)), mask])
 
 
 def place(cut: Pixels, lock: Lock, points: Array, affine: Array, error: Array | float = 0.0) -> tuple[Pixels, Pixels]:
-    """Warp an RGBA exemplar `cut`, in the pixels of `lock`, into a patch: skull- and jaw-locked, premultiplied."""
+    """Warp a premultiplied exemplar `cut`, in the pixels of `lock`, into a patch: skull- and jaw-locked."""
     out = []
     for way in lock.affines(points):
         whole = chain(affine, way).astype(np.float32)
         whole[:, 2] += error
-        texture = cv2.warpAffine(cut, whole, (WIDTH, HEIGHT))
-        texture[:, :, :3] = cv2.multiply(texture[:, :, :3], cv2.merge([texture[:, :, 3]] * 3), scale=1 / 255)
-        out.append(texture)
+        out.append(cv2.warpAffine(cut, whole, (WIDTH, HEIGHT)))
     return out[0], out[1]
 
 
 def paint_rows(points: Array, affine: Array) -> tuple[Pixels, Pixels]:
     """An average upper and lower row of teeth in the patch, two uint8 `[96, 128]`."""
-    skull, jaw = AVERAGE.cameras(points)
+    cameras = AVERAGE.cameras @ points[RIGID, :2]
     rows = []
-    for camera, table, up in ((skull, UPPER_CM, -1), (jaw, LOWER_CM, 1)):
+    for corners, camera in zip(_ROWS, (cameras[:4], cameras[4:]), strict=True):
         image = np.zeros((HEIGHT, WIDTH), np.uint8)
-        for number, (near, far, edge, crown, depth) in reversed(list(enumerate(table))):
-            for side in (-1, 1):
-                high = edge + up * crown
-                xy = ((near + 0.04, edge), (far - 0.06, edge), (far - 0.02, high), (near + 0.02, high))
-                solid = np.array([(side * x, y, depth, 1) for x, y in xy], np.float32)
-                flat = np.round(move(affine, solid @ camera.T) * (1 << _SHIFT)).astype(np.int32)
-                cv2.fillConvexPoly(image, flat, 255 - 35 * number, cv2.LINE_AA, _SHIFT)
+        flat = (corners @ camera) @ affine[:, :2].T + affine[:, 2]
+        quads = np.round(flat * (1 << _SHIFT)).astype(np.int32)
+        for number, quad in enumerate(quads):
+            cv2.fillConvexPoly(image, quad, 255 - 35 * ((len(quads) - 1 - number) // 2), cv2.LINE_AA, _SHIFT)
         rows.append(image)
     return rows[0], rows[1]
 

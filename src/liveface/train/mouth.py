@@ -24,6 +24,8 @@ from liveface.render.patch import (
     HEIGHT,
     INNER,
     OUTER,
+    STORED_HEIGHT,
+    STORED_WIDTH,
     WIDTH,
     Lock,
     assemble,
@@ -34,9 +36,10 @@ from liveface.render.patch import (
     paint_rows,
     patch_affine,
     place,
+    premultiply,
 )
 from liveface.train.loop import Run
-from liveface.train.mouth_data import STORED_HEIGHT, STORED_WIDTH, Patches
+from liveface.train.mouth_data import Patches
 from liveface.train.mouth_score import HeldOut
 from liveface.train.recipe import parse_options
 from liveface.types import Array, Pixels
@@ -172,7 +175,7 @@ class Sampler:
             tinted = cv2.LUT(tinted, _colours(rng, 0.4))
         if rng.random() < 0.4:
             tinted = cv2.GaussianBlur(tinted, (0, 0), rng.uniform(0.4, 1.4))
-        cut = np.dstack([tinted, hole_mask(ring, 0, (STORED_WIDTH, STORED_HEIGHT))])
+        cut = premultiply(tinted, hole_mask(ring, 0, (STORED_WIDTH, STORED_HEIGHT)))
         lock = Lock.of(self.patches.points[mate])
         return place(cut, lock, points, affine, rng.normal(0, 0.7, 2).astype(np.float32))
 

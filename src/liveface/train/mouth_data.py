@@ -20,13 +20,11 @@ import numpy as np
 import numpy.typing as npt
 
 from liveface.errors import RecipeError
-from liveface.render.patch import HEIGHT, WIDTH, opening, patch_affine
+from liveface.render.patch import WIDTH, cut, opening, patch_affine
 from liveface.train.faces import clips, frames, held_out_clips
 from liveface.train.recipe import data_folder
 from liveface.types import Array, Pixels
 
-COVER, DENSITY = 1.3, 1.25
-STORED_WIDTH, STORED_HEIGHT = round(WIDTH * COVER * DENSITY), round(HEIGHT * COVER * DENSITY)  # 208 x 156
 LEAST_OPENING = 0.025  # of the eye distance; below, lips count as shut
 LEAST_WIDTH_PX = 96  # of the patch in the source; smaller mouths are too blurred to learn teeth from
 MOST_TURN = 0.35  # offset of the nose tip between the outer eye corners; about 35 degrees
@@ -92,20 +90,6 @@ def usable(points: Array) -> bool:
     along = float((points[1, :2] - left[:2]) @ (right[:2] - left[:2]) / (np.sum((right[:2] - left[:2]) ** 2) + 1e-6))
     wide_px = WIDTH / float(np.hypot(*patch_affine(points)[0, :2]))
     return opening(points) >= LEAST_OPENING and abs(along - 0.5) < MOST_TURN and wide_px >= LEAST_WIDTH_PX
-
-
-def cut(pixels: Pixels, points: Array) -> tuple[Pixels, Array]:
-    """The stored patch of a picture and its points in stored pixels; depth is scaled alike."""
-    affine = patch_affine(points) * DENSITY
-    affine[:, 2] += (np.array([STORED_WIDTH, STORED_HEIGHT]) - np.array([WIDTH, HEIGHT]) * DENSITY) / 2
-    scale = float(np.hypot(*affine[0, :2]))
-    if scale < 0.7:
-        pixels = cv2.GaussianBlur(pixels, (0, 0), 0.4 / scale)
-    patch = cv2.warpAffine(pixels, affine, (STORED_WIDTH, STORED_HEIGHT), flags=cv2.INTER_CUBIC,
-                           borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
-    moved = points * np.float32(scale)
-    moved[:, :2] = points[:, :2] @ affine[:, :2].T + affine[:, 2]
-    return patch, moved.astype(np.float32)
 
 
 def video_patches(data: Path, cache: Path) -> Iterator[tuple[str, bool, Pixels, Array, float]]:

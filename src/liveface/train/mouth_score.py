@@ -11,6 +11,8 @@ import numpy.typing as npt
 from liveface.render.patch import (
     HEIGHT,
     INNER,
+    STORED_HEIGHT,
+    STORED_WIDTH,
     WIDTH,
     Lock,
     assemble,
@@ -21,8 +23,9 @@ from liveface.render.patch import (
     paint_rows,
     patch_affine,
     place,
+    premultiply,
 )
-from liveface.train.mouth_data import STORED_HEIGHT, STORED_WIDTH, Patches
+from liveface.train.mouth_data import Patches
 from liveface.types import Array, Pixels
 
 Painter = Callable[[Array], Array]
@@ -65,7 +68,7 @@ class HeldOut:
         if shown:
             mate = self.mates.get(int(self.patches.source[number]), number)
             ring = self.patches.points[mate][INNER, :2]
-            cut = np.dstack([self.patches.pixels[mate], hole_mask(ring, 0, (STORED_WIDTH, STORED_HEIGHT))])
+            cut = premultiply(self.patches.pixels[mate], hole_mask(ring, 0, (STORED_WIDTH, STORED_HEIGHT)))
             textures = place(cut, Lock.of(self.patches.points[mate]), points, affine)
         unit = eye_distance(points) * float(np.hypot(*affine[0, :2]))
         given = assemble(true, hole, textures, paint_rows(points, affine), move(affine, points[2:3])[0], unit)
