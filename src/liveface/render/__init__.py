@@ -6,7 +6,7 @@ from typing import Any
 
 
 def renderers() -> dict[str, Any]:
-    """Every renderer by name: classes that take a photo (uint8 `[h, w, 3]`), `size`, `face` and `fps`."""
+    """Every renderer by name: classes that take a photo (uint8 `[h, w, 3]`), `size` and `face`."""
     from liveface.render.mesh import MeshRenderer
 
     return {"mesh": MeshRenderer}

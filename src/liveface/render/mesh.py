@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from liveface.errors import FaceError, MotionMismatch
+from liveface.errors import MotionMismatch
 from liveface.geometry import head_rotation
 from liveface.motion.face_model import FaceModel
 from liveface.motion.solve import fit_photo
-from liveface.render.canvas import TEXTURE_SCALE, Canvas, frame_portrait
+from liveface.render.canvas import TEXTURE_SCALE, Canvas, check_size, frame_portrait
 from liveface.render.eyes import NAMES as LID_NAMES
 from liveface.render.eyes import Eyeball, close_lids, lid_texture, paint_over
 from liveface.render.layers import PersonLayer, refine_matte
@@ -37,11 +37,10 @@ from liveface.render.topology import (
     lip_ring,
     skin_triangles,
 )
-from liveface.signals.face import FaceTracker, segment_person
+from liveface.signals.face import find_face, segment_person
 from liveface.types import (
     ARKIT_INDEX,
     ARKIT_NAMES,
-    HOUSE_FPS,
     Array,
     Frame,
     Motion,
@@ -106,8 +105,11 @@ class MeshRenderer:
     Args:
         pixels: uint8 `[h, w, 3]` sRGB photo with a face.
         size: width and height of the output in pixels, even.
-        face: which face to take when there are several, from the largest; None takes the largest.
-        fps: rate of the frames it returns.
+        face: which face to take when there are several, 1 for the largest; None takes the largest.
+
+    Attributes:
+        needs: any rate will do; frames come at the rate of the motion.
+        faces: how many faces the photo has.
 
     Raises:
         FaceError: no usable face.
@@ -115,13 +117,10 @@ class MeshRenderer:
 
     delay = 0
 
-    def __init__(
-        self, pixels: Pixels, size: tuple[int, int] = (360, 640), *, face: int | None = None, fps: float = HOUSE_FPS
-    ) -> None:
-        tracked = FaceTracker(static=True).track(pixels, face=face)
-        if tracked is None:
-            raise FaceError("there is no face in this picture; expected one face that looks towards the camera.")
-        self.needs: MotionSpec = arkit_spec(fps)
+    def __init__(self, pixels: Pixels, size: tuple[int, int] = (360, 640), *, face: int | None = None) -> None:
+        tracked, self.faces = find_face(pixels, face)
+        check_size(size)
+        self.needs: MotionSpec = arkit_spec()
         self._model = FaceModel.load()
         self.canvas = frame_portrait(pixels, tracked.points, size)
         self._rig = _make_rig(self.canvas, self._model)
@@ -164,7 +163,7 @@ class MeshRenderer:
             )
         index = int(state["index"])
         frames = [
-            Frame(self._draw(motion.expression[at], motion.head[at], motion.gaze[at]), index + at, self.needs.fps)
+            Frame(self._draw(motion.expression[at], motion.head[at], motion.gaze[at]), index + at, motion.fps)
             for at in range(len(motion))
         ]
         return {"index": np.asarray(index + len(motion))}, frames
