@@ -26,6 +26,7 @@ EYE_RADIUS = 1.08  # cm from the centre of the eye to the plane of the iris; as 
 _OPEN_CM = 0.9  # lid gap of an open eye before the person was seen
 _CLOSED = 0.2  # lid gap of a closed eye over that of an open one (measured: .16 to .24 on four people)
 _SLACK = 0.08  # a gap this much smaller than usual is not yet a blink
+_LOWERED = 0.25  # share of the lid gap that goes when the eye looks down by _PITCH_RANGE (measured)
 _PITCH_RANGE, _YAW_RANGE = 0.45, 0.60  # radians of gaze at which eyeLook coefficients reach 1 (chosen)
 _MODES = 50  # identity modes that are fitted; further ones are below the noise of the points
 _LID_PAIRS = (((386, 374), (385, 380), (387, 373)), ((159, 145), (158, 153), (160, 144)))  # left eye, right eye
@@ -136,7 +137,7 @@ def lids(gap_cm: Array, open_cm: Array, gaze: Array) -> dict[str, float]:
     """
     found = {}
     for eye, side in enumerate(("Left", "Right")):
-        lowered = 1 - 0.4 * float(np.clip(gaze[2 * eye] / _PITCH_RANGE, 0, 1))
+        lowered = 1 - _LOWERED * float(np.clip(gaze[2 * eye] / _PITCH_RANGE, 0, 1))
         start, end = open_cm[eye] * lowered * (1 - _SLACK), open_cm[eye] * _CLOSED
         found[f"eyeBlink{side}"] = float(np.clip((start - gap_cm[eye]) / max(start - end, 1e-3), 0, 1))
         found[f"eyeWide{side}"] = float(np.clip((gap_cm[eye] / open_cm[eye] - 1 - _SLACK) / 0.35, 0, 1))

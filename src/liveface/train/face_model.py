@@ -24,6 +24,13 @@ from liveface.motion.solve import EYE_RADIUS, MotionSolver, fit_photo, solve_see
 from liveface.train.faces import data_folder, face_of, held_out_clips, held_out_portraits
 from liveface.types import ARKIT_NAMES, Array
 
+_CLOSED_CM = 0.04  # lid gap left at eyeBlink 1: lids that meet (chosen)
+_LIP_ROWS = (  # from the person's right corner to the left: upper outer, upper inner, lower inner, lower outer
+    (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291),
+    (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308),
+    (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308),
+    (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291),
+)
 IRIS_RADIUS = 0.59  # cm; the human iris measures 11.7 mm across with little variance
 _FLIP = np.array([1, -1, -1], np.float32)  # MediaPipe's canonical frame (y up, z towards the camera) to ours
 
@@ -44,7 +51,7 @@ class FaceModelRecipe:
     cache: str
     output: str
     groups: tuple[str, ...] = ("open", "permissive")
-    rounds: int = 3
+    rounds: int = 4
     frames_per_clip: int = 120
     frames_per_sentence: int = 8
     prior_modes: int = 30
@@ -184,6 +191,28 @@ def _neighbourhood(spread: Array, model: FaceModel) -> Array:
     return np.asarray(spread @ (near / near.sum(1, keepdims=True)).T, np.float32)
 
 
+def pin_meaning(mean: Array, expression: Array) -> Array:
+    """Hold what ARKit's names promise and a regression only nearly gives.
+
+    eyeBlink at 1 makes the lids meet: regression towards the mean leaves a third of the gap open. mouthClose against an
+    equal jawOpen leaves the lips as far apart as at rest.
+    """
+    pinned = expression.copy()
+    for name, middle in (("eyeBlinkLeft", ((385, 380), (386, 374))), ("eyeBlinkRight", ((158, 153), (159, 145)))):
+        index = ARKIT_NAMES.index(name)
+        gap = float(np.mean([mean[low, 1] - mean[up, 1] for up, low in middle]))
+        change = float(np.mean([pinned[index, low, 1] - pinned[index, up, 1] for up, low in middle]))
+        pinned[index] *= np.clip((_CLOSED_CM - gap) / change, 0.8, 1.8)
+    close, together = ARKIT_NAMES.index("mouthClose"), pinned[ARKIT_NAMES.index("jawOpen")].copy()
+    together += pinned[close]
+    _, upper, lower, _ = _LIP_ROWS
+    for column in range(1, len(upper) - 1):
+        apart = float(together[lower[column], 1] - together[upper[column], 1])
+        for row, share in zip(_LIP_ROWS, (0.25, 0.5, -0.5, -0.25), strict=True):
+            pinned[close, row[column], 1] += share * apart
+    return pinned
+
+
 def learn_modes(shifts: Array, mean: Array, modes: int) -> Array:
     """Principal, symmetric-in-law modes `[modes, 478, 3]` of personal shifts `[P, 478, 3]`, one deviation each."""
     twin = mirror_index(mean)
@@ -234,8 +263,8 @@ def train(recipe: FaceModelRecipe, say: Callable[[str], None]) -> FaceModel:
         shifts = np.concatenate(
             [_portrait_shifts(model, data, cache, set(recipe.groups)), [_lift(seen) for seen in people]]
         )
-        expression = regress_expression(model, start, people, recipe)
-        model = _refreshed(model, shifts, expression, recipe, own=turn == 0)
+        expression = pin_meaning(model.mean, regress_expression(model, start, people, recipe))
+        model = _refreshed(model, shifts, expression, recipe, own=turn == min(1, recipe.rounds - 2))
     model.save(Path(recipe.output))
     return model
 
