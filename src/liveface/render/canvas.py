@@ -35,12 +35,22 @@ class Canvas:
         points: float32 `[478, 3]`, tracked points in canvas pixels.
         size: width and height in pixels.
         margin: `m`, in canvas pixels.
+        to_canvas: float32 `[2, 3]`, photo pixels to canvas pixels: a scale and a shift.
     """
 
     texture: Pixels
     points: Array
     size: tuple[int, int]
     margin: int
+    to_canvas: Array
+
+    def cut(self, pixels: Pixels) -> Pixels:
+        """Another picture of the same camera, uint8 `[h, w, 3]`, cut as the photo was; mirrored where it ends."""
+        scale, margin = float(self.to_canvas[0, 0]), self.margin
+        corner = 0.5 - (self.to_canvas[:, 2] + 0.5 + margin) / scale
+        width, height = self.size
+        full = ((width + 2 * margin) * TEXTURE_SCALE, (height + 2 * margin) * TEXTURE_SCALE)
+        return self.shrink(_resample(pixels, scale * TEXTURE_SCALE, corner, full)[0])
 
     def to_texture(self, points: Array) -> Array:
         """Canvas pixels `[..., 2]` to texture pixels."""
@@ -99,11 +109,13 @@ def frame_portrait(pixels: Pixels, points: Array, size: tuple[int, int]) -> Canv
     # Pixel centres lie at integers, so a scale about the corner shifts them by half a pixel.
     moved[:, :2] = (points[:, :2] + 0.5) * scale - (left * scale, top * scale) - 0.5
     moved[:, 2] = points[:, 2] * scale if points.shape[1] > 2 else 0
-    return Canvas(texture, moved, (width, height), margin)
+    shift = 0.5 * scale - np.array([left, top]) * scale - 0.5
+    to_canvas = np.column_stack([np.eye(2) * scale, shift]).astype(np.float32)
+    return Canvas(texture, moved, (width, height), margin, to_canvas)
 
 
-def _cut(pixels: Pixels, scale: float, corner: Array, size: tuple[int, int]) -> Pixels:
-    """Resample the photo to the texture; mirrored and softened where the photo ends.
+def _resample(pixels: Pixels, scale: float, corner: Array, size: tuple[int, int]) -> tuple[Pixels, Pixels]:
+    """The photo at texture size, mirrored where it ends, and what of it is the photo (255, else 0).
 
     Args:
         scale: texture pixels per photo pixel.
@@ -122,8 +134,13 @@ def _cut(pixels: Pixels, scale: float, corner: Array, size: tuple[int, int]) -> 
     )
     method = cv2.INTER_CUBIC if ratio > 1.01 else cv2.INTER_LINEAR
     texture = cv2.warpAffine(shrunk, matrix, size, flags=method, borderMode=cv2.BORDER_REFLECT_101)
-    # Distance-free test of what the photo covers, softened so that its border does not show.
     inside = cv2.warpAffine(np.full(shrunk.shape[:2], 255, np.uint8), matrix, size, flags=cv2.INTER_NEAREST)
+    return texture, inside
+
+
+def _cut(pixels: Pixels, scale: float, corner: Array, size: tuple[int, int]) -> Pixels:
+    """`_resample`, softened beyond the photo's border so that it does not show."""
+    texture, inside = _resample(pixels, scale, corner, size)
     if inside.min() == 255:
         return texture
     soft = cv2.GaussianBlur(texture, (0, 0), size[1] / 40)
