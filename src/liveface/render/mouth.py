@@ -1,9 +1,9 @@
 """The mouth interior of a portrait: teeth, tongue and cavity between the lips, painted into finished frames.
 
-Notable choices: teeth are decided once, at enrolment: the photo's own when it shows them, else a row that the network
-invents for this face; from then on they are a texture locked to skull and jaw, so that they neither swim nor flicker,
-and the network only lights, occludes and completes them. Lips that the tracker believes slightly open in a photo whose
-mouth is shut lend their gap as the zero of every later opening.
+Notable choices: teeth are decided once, at enrolment: the photo's own when it shows them, else drawn rows in the light
+in which the network sees this face's teeth; from then on they are a texture locked to skull and jaw, so that they
+neither swim nor flicker, and the network only lights, occludes and completes them. Lips that the tracker believes
+slightly open in a photo whose mouth is shut lend their gap as the zero of every later opening.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from liveface.render.patch import (
     place,
     premultiply,
 )
+from liveface.render.teeth import draw_teeth
 from liveface.runtime import Step
 from liveface.types import Array, Pixels
 
@@ -43,6 +44,7 @@ OWN_OPENING, OWN_TEETH = 0.06, 0.3  # a photo gives its own teeth above this gap
 SHUT, OPEN = 0.012, 0.05  # gap over eye distance below which nothing is painted, above which all is. Chosen by eye
 SEAM = np.array([46, 20, 20], np.float32)  # what shows between lips that nearly touch
 SMILE_UP, SMILE_DOWN, SMILE_WIDE = 0.09, 0.06, 1.12  # the smile for which a row is invented, in eye distances. Chosen
+BRIGHT, TINT = 80, 0.5  # percentile that stands for teeth; how much of the network's colour they take. Chosen
 _MARGIN_PX = 3
 _UPPER, _LOWER = slice(1, 10), slice(19, 10, -1)  # the nine pairs of the inner ring, corner to corner
 
@@ -88,12 +90,16 @@ class MouthInterior:
         self._cut = premultiply(stored, hole_mask(marks[INNER, :2], 0, (STORED_WIDTH, STORED_HEIGHT)))
 
     def _smile(self, stored: Pixels, smile: Array) -> Pixels:
-        """A stored patch with the teeth that the network paints into a smile of this face."""
+        """A stored patch of drawn teeth, in the light in which the network sees the teeth of this face."""
         affine = patch_affine(smile)
         patch = cv2.warpAffine(stored, affine, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
-        picture = self._run(patch, hole_mask(move(affine, smile[INNER])), smile, affine)
-        back = cv2.invertAffineTransform(affine)
-        return cv2.warpAffine(picture, back, (STORED_WIDTH, STORED_HEIGHT), flags=cv2.INTER_CUBIC)
+        seen = self._run(patch, hole_mask(move(affine, smile[INNER])), smile, affine)
+        drawn = draw_teeth(smile, (STORED_WIDTH, STORED_HEIGHT))
+        inside = hole_mask(smile[INNER, :2], 0, (STORED_WIDTH, STORED_HEIGHT)) > 128
+        wanted = np.percentile(seen[hole_mask(move(affine, smile[INNER]), 0) > 128], BRIGHT, axis=0)
+        gain = wanted / (np.percentile(drawn[inside], BRIGHT, axis=0) + 1)
+        gain = np.clip(TINT * gain + (1 - TINT) * gain.mean(), 0.15, 1.1)
+        return np.clip(drawn * gain, 0, 255).astype(np.uint8)
 
     def _run(self, patch: Pixels, hole: Pixels, points: Array, affine: Array) -> Pixels:
         """One call of the network; the painted patch uint8 `[96, 128, 3]`."""
