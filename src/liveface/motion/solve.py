@@ -28,6 +28,8 @@ _CLOSED = 0.2  # lid gap of a closed eye over that of an open one (measured: .16
 _SLACK = 0.08  # a gap this much smaller than usual is not yet a blink
 _LOWERED = 0.25  # share of the lid gap that goes when the eye looks down by _PITCH_RANGE (measured)
 _PITCH_RANGE, _YAW_RANGE = 0.45, 0.60  # radians of gaze at which eyeLook coefficients reach 1 (chosen)
+_ROLLED_CM = 0.25  # gap that rolled or pressed lips hide (chosen)
+_JAW_CM = 4.2  # lip gap at jawOpen 1, of the prior
 _MODES = 50  # identity modes that are fitted; further ones are below the noise of the points
 _LID_PAIRS = (((386, 374), (385, 380), (387, 373)), ((159, 145), (158, 153), (160, 144)))  # left eye, right eye
 _MEASURED = [i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("eyeLook", "eyeBlink", "eyeWide"))]
@@ -36,7 +38,8 @@ _PORTION = 3.0  # independent points that one more frame adds to the identity; f
 _RIDGE, _SPARSE = 3.0, 1.5  # prior on coefficients: curvature and pull to zero, in the units of `fit.WITNESSES`
 # Weak evidence needs strong priors: seen from the front these hardly move any point sideways.
 _SHY = {"jawForward": 12.0, "cheekPuff": 6.0, "cheekSquintLeft": 3.0, "cheekSquintRight": 3.0,
-        "noseSneerLeft": 2.0, "noseSneerRight": 2.0, "mouthShrugUpper": 2.0, "mouthShrugLower": 2.0}  # fmt: skip
+        "noseSneerLeft": 2.0, "noseSneerRight": 2.0, "mouthShrugUpper": 2.0, "mouthShrugLower": 2.0,
+        "mouthClose": 3.0}  # fmt: skip
 # Movements that undo each other: using both at once is never cheaper than their difference.
 _RIVALS = tuple(
     (ARKIT_INDEX[one], ARKIT_INDEX[other])
@@ -52,7 +55,7 @@ _REST_LIMIT = {
     "mouth": 0.25,
     "nose": 0.3,
     "cheek": 0.3,
-    "jaw": 0.08,
+    "jaw": 0.25,
 }
 
 
@@ -144,6 +147,18 @@ def lids(gap_cm: Array, open_cm: Array, gaze: Array) -> dict[str, float]:
     return found
 
 
+def jaw_limit(points: Array, pose: Pose) -> float:
+    """The largest opening of the jaw that a gap between the lips allows, so that closed lips mean a closed jaw.
+
+    Without it the length of a chin is taken for an open jaw. Lips may roll or press inwards and hide some opening.
+    """
+    down = pose.rotation[:2, 1]
+    squash = max(float(np.linalg.norm(down)), 0.5)
+    pairs = ((13, 14), (82, 87), (312, 317))
+    gap = max(float((points[low] - points[up]) @ down) for up, low in pairs) / pose.scale / squash**2
+    return float(np.clip((gap + _ROLLED_CM) / _JAW_CM * 1.15, 0.05, 1.0))
+
+
 def _bounds(measured: dict[str, float]) -> Array:
     """Low and high `[2, 52]`: 0 to 1, and the measured coefficients fixed at their values."""
     bounds = np.zeros((2, 52), np.float32)
@@ -178,6 +193,7 @@ def fit_photo(points: Array, model: FaceModel, size: tuple[int, int], rounds: in
         measured |= look(gaze) | lids(eyes.gap_cm, np.maximum(eyes.gap_cm, 0.6 * _OPEN_CM), gaze)
         wall = np.full((2, len(modes)), 3.0, np.float32) * [[-1], [1]]
         bounds = np.concatenate([_bounds(measured), wall], 1)
+        bounds[1, JAW] = jaw_limit(points, pose)
         pose, values = fit.step(points, model.mean, pose, values, priors, bounds)
     if not np.isfinite(values).all() or pose.scale <= 0:
         raise FaceError(
@@ -267,6 +283,7 @@ class Person:
         straight = np.clip(np.median(seen[:, 2:6], 0), -0.2, 0.2) * count / (count + 20)
         self.straight = straight.astype(np.float32)
         low = np.percentile(seen[:, 6:], 15, axis=0)
+        low[JAW] = np.percentile(seen[:, 6 + JAW], 4)  # mouths that are mostly open still close now and then
         self.rest = np.asarray(np.minimum(low, self._limit) * count / (count + 20), np.float32)
 
 
@@ -371,8 +388,10 @@ class MotionSolver:
             if (eyes.gap_cm < 0.4 * person.open_cm).any():
                 gaze = self._gaze  # a closing lid hides the iris
             measured = look(gaze) | lids(eyes.gap_cm, person.open_cm, gaze)
+            bounds = _bounds(measured)
+            bounds[1, JAW] = jaw_limit(points, self._pose)
             self._pose, self._values = self._fit.step(
-                points, person.base, self._pose, self._values, self._priors, _bounds(measured)
+                points, person.base, self._pose, self._values, self._priors, bounds
             )
         self._gaze = gaze
         raw = unmix(self._values)
