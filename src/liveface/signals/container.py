@@ -214,7 +214,7 @@ def _with_picture(info: MediaInfo, container: InputContainer, video: VideoStream
         width=width,
         height=height,
         fps=fps,
-        frames=video.frames or round(info.video_duration_s * fps),
+        frames=round(info.video_duration_s * fps) or video.frames,
         rotation=formats.clockwise_degrees(orientation),
         video_codec=video.codec_context.name,
     )
