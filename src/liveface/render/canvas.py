@@ -46,11 +46,12 @@ class Canvas:
 
     def cut(self, pixels: Pixels) -> Pixels:
         """Another picture of the same camera, uint8 `[h, w, 3]`, cut as the photo was; mirrored where it ends."""
-        scale, margin = float(self.to_canvas[0, 0]), self.margin
-        corner = 0.5 - (self.to_canvas[:, 2] + 0.5 + margin) / scale
-        width, height = self.size
-        full = ((width + 2 * margin) * TEXTURE_SCALE, (height + 2 * margin) * TEXTURE_SCALE)
-        return self.shrink(_resample(pixels, scale * TEXTURE_SCALE, corner, full)[0])
+        scale = float(self.to_canvas[0, 0])
+        corner = 0.5 - (self.to_canvas[:, 2] + 0.5) / scale
+        double = (self.size[0] * TEXTURE_SCALE, self.size[1] * TEXTURE_SCALE)
+        shrunk, matrix, method = _resampling(pixels, scale * TEXTURE_SCALE, corner)
+        picture = cv2.warpAffine(shrunk, matrix, double, flags=method, borderMode=cv2.BORDER_REFLECT_101)
+        return cv2.resize(picture, self.size, interpolation=cv2.INTER_AREA)
 
     def to_texture(self, points: Array) -> Array:
         """Canvas pixels `[..., 2]` to texture pixels."""
@@ -114,13 +115,12 @@ def frame_portrait(pixels: Pixels, points: Array, size: tuple[int, int]) -> Canv
     return Canvas(texture, moved, (width, height), margin, to_canvas)
 
 
-def _resample(pixels: Pixels, scale: float, corner: Array, size: tuple[int, int]) -> tuple[Pixels, Pixels]:
-    """The photo at texture size, mirrored where it ends, and what of it is the photo (255, else 0).
+def _resampling(pixels: Pixels, scale: float, corner: Array) -> tuple[Pixels, Array, int]:
+    """The photo, averaged down where it is finer than the texture, its matrix `[2, 3]` to the texture and the method.
 
     Args:
         scale: texture pixels per photo pixel.
         corner: `[2]` the photo's pixel at the texture's corner.
-        size: width and height of the texture.
     """
     if scale < 0.75:  # area-average first, so that fine patterns do not alias
         shrunk = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -132,15 +132,15 @@ def _resample(pixels: Pixels, scale: float, corner: Array, size: tuple[int, int]
         [[ratio, 0, shift[0] + (ratio - 1) / 2], [0, ratio, shift[1] + (ratio - 1) / 2]],
         np.float32,
     )
-    method = cv2.INTER_CUBIC if ratio > 1.01 else cv2.INTER_LINEAR
-    texture = cv2.warpAffine(shrunk, matrix, size, flags=method, borderMode=cv2.BORDER_REFLECT_101)
-    inside = cv2.warpAffine(np.full(shrunk.shape[:2], 255, np.uint8), matrix, size, flags=cv2.INTER_NEAREST)
-    return texture, inside
+    return shrunk, matrix, cv2.INTER_CUBIC if ratio > 1.01 else cv2.INTER_LINEAR
 
 
 def _cut(pixels: Pixels, scale: float, corner: Array, size: tuple[int, int]) -> Pixels:
-    """`_resample`, softened beyond the photo's border so that it does not show."""
-    texture, inside = _resample(pixels, scale, corner, size)
+    """Resample the photo to the texture of `size`, as `_resampling` says; mirrored and softened where it ends."""
+    shrunk, matrix, method = _resampling(pixels, scale, corner)
+    texture = cv2.warpAffine(shrunk, matrix, size, flags=method, borderMode=cv2.BORDER_REFLECT_101)
+    # Distance-free test of what the photo covers, softened so that its border does not show.
+    inside = cv2.warpAffine(np.full(shrunk.shape[:2], 255, np.uint8), matrix, size, flags=cv2.INTER_NEAREST)
     if inside.min() == 255:
         return texture
     soft = cv2.GaussianBlur(texture, (0, 0), size[1] / 40)

@@ -21,6 +21,7 @@ NECK_SHARE = 0.95  # the neck gives way over this share of the face height below
 BODY_FOLLOW = 0.35  # how much of the head's shift the shoulders follow, chosen
 OUTLINE_REACH = 0.30  # how far the outline's own motion spreads outwards, share of the face height, chosen
 INVERSION_STEPS = 6
+PLAIN_WALL = 10.0  # a background whose pixels stay this near to their surroundings (of 255) is plain, chosen
 
 
 class PersonLayer:
@@ -138,6 +139,29 @@ def _push_pull(values: Array, known: Array) -> Array:
     below = _push_pull(coarse, np.minimum(weight * 4, 1))
     wide = cv2.resize(below, known.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return values * known[..., None] + wide * (1 - known[..., None])
+
+
+def add_wisps(texture: Pixels, matte: Array, reach: float) -> Array:
+    """Give loose hair before a plain wall to the person: what differs from the wall near the matte joins it.
+
+    Does nothing where the background has a pattern of its own, for there difference means nothing.
+
+    Args:
+        texture: uint8 `[h, w, 3]`.
+        matte: float32 `[h, w]` in [0, 1].
+        reach: how far from the matte hair is looked for, in pixels.
+    """
+    away = cv2.distanceTransform((matte < 0.04).astype(np.uint8), cv2.DIST_L2, 5)  # pixels from the person
+    near, beyond = away < reach, away > 2 * reach
+    wall = _push_pull(texture.astype(np.float32), beyond.astype(np.float32))
+    differs = cv2.GaussianBlur(np.abs(texture - wall).max(2), (0, 0), 1.0)
+    between = ~near & ~beyond  # wall that did not help to predict itself
+    if between.mean() < 0.01 or np.percentile(differs[between], 90) > PLAIN_WALL:
+        return matte
+    ring = near & (away > 0)
+    drift = float(np.median(differs[ring])) if ring.any() else 0.0  # shade of the wall near the person
+    loose = np.clip((differs - drift - PLAIN_WALL) / (2 * PLAIN_WALL), 0, 1)
+    return np.maximum(matte, cv2.GaussianBlur(loose * near, (0, 0), 1.5)).astype(np.float32)
 
 
 def refine_matte(texture: Pixels, matte: Array) -> Array:

@@ -24,7 +24,7 @@ from liveface.motion.solve import fit_photo
 from liveface.render.canvas import TEXTURE_SCALE, Canvas, check_size, frame_portrait
 from liveface.render.eyes import NAMES as LID_NAMES
 from liveface.render.eyes import Eyeball, close_lids, lid_texture, paint_over
-from liveface.render.layers import PersonLayer, refine_matte
+from liveface.render.layers import PersonLayer, add_wisps, refine_matte
 from liveface.render.mouth import MouthInterior
 from liveface.render.raster import TriangleWarp
 from liveface.render.topology import (
@@ -54,6 +54,7 @@ CAMERA_CM = 60.0  # distance of the assumed camera, as at a desk
 TURN_LIMIT = 0.42  # radians (24 degrees): larger turns ease towards this, for the photo holds no more
 HIDDEN_FACING = 0.15  # cosine to the line of sight below which a point's skin is not seen well enough, chosen
 UNCOVER_TURN = 0.25  # radians of turn after which hidden skin is drawn wholly from its border, chosen
+WISP_REACH_CM = 4.0  # loose hair is looked for this far from the person, chosen
 OPEN_MOUTH_SHARE = 0.035  # a photo's mouth counts as open above this share of the distance between the eyes' corners
 ABSOLUTE = tuple(
     name
@@ -127,6 +128,7 @@ class MeshRenderer:
         points, ppc = self.canvas.points, self._rig.px_per_cm
         texture = self.canvas.texture
         matte = refine_matte(texture, _person_matte(self.canvas))
+        matte = add_wisps(texture, matte, WISP_REACH_CM * ppc * TEXTURE_SCALE)
         rings = [self.canvas.to_texture(points[ring, :2]) for ring in (eye_ring(0), eye_ring(1), lip_ring())]
         below = paint_over(texture, rings, 0.08 * float(np.linalg.norm(rings[0][0] - rings[0][8])))
         self._person = PersonLayer(self.canvas, matte, self._rig.rest[:, 2], ppc, below)
