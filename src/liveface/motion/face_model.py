@@ -27,6 +27,15 @@ LIDS = ((362, 382, 381, 380, 374, 373, 390, 249, 263, 466, 388, 387, 386, 385, 3
 FILE = "face_model.npz"
 
 
+def weighted_sum(values: Array, modes: Array) -> Array:
+    """Sum of `modes` `[N, ...]` times `values` `[N]`.
+
+    Not a matrix product on purpose: BLAS would spread this little work over threads, which costs more than it saves
+    and, when other work shares the cores, tens of milliseconds (measured: 38 ms a frame against 1.5).
+    """
+    return np.asarray(np.einsum("n,nk->k", values, modes.reshape(len(modes), -1)).reshape(modes.shape[1:]), np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class FaceModel:
     """A linear face.
@@ -87,9 +96,9 @@ class FaceModel:
         """
         shape = self.mean.copy()
         if identity is not None:
-            shape += np.tensordot(identity, self.identity[: len(identity)], 1)
+            shape += weighted_sum(identity, self.identity[: len(identity)])
         if expression is not None:
-            shape += np.tensordot(expression, self.expression, 1)
+            shape += weighted_sum(expression, self.expression)
         if gaze is not None:
             centres = self.eyes(identity)
             for eye, ring in enumerate(IRIS):
@@ -102,7 +111,7 @@ class FaceModel:
         if identity is None:
             return self.eye_centre
         modes = self.identity[: len(identity)]
-        moved = [np.tensordot(identity, modes[:, list(lids)].mean(1), 1) for lids in LIDS]
+        moved = [weighted_sum(identity, modes[:, list(lids)].mean(1)) for lids in LIDS]
         return (self.eye_centre + np.stack(moved)).astype(np.float32)
 
 

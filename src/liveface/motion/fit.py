@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from liveface.geometry import head_angles
-from liveface.motion.face_model import LIDS
+from liveface.motion.face_model import LIDS, weighted_sum
 from liveface.types import ARKIT_INDEX, Array
 
 NOISE_CM = 0.10  # how far a tracked point typically lies from the fitted face
@@ -131,7 +131,7 @@ class SeenModes:
     def from_front(self, rows: Array) -> tuple[Array, Array]:
         """Modes `[2, N, 478]` through the first two rows `[2, 3]` of a rotation, and products `[N, N]`."""
         gram = rows.T @ rows
-        matrix = np.tensordot(np.array([gram[a, b] for a, b in _PAIRS], np.float32), self._products, 1)
+        matrix = weighted_sum(np.array([gram[a, b] for a, b in _PAIRS], np.float32), self._products)
         return (rows @ self._basis).reshape(2, self._count, -1), matrix
 
 
@@ -152,7 +152,7 @@ class LinearFit:
 
     def shape(self, base: Array, values: Array) -> Array:
         """The face `[478, 3]` for mixed values `[N]` on top of `base`."""
-        return np.asarray(base + (values @ self._modes.reshape(len(values), -1)).reshape(base.shape), np.float32)
+        return np.asarray(base + weighted_sum(values, self._modes), np.float32)
 
     def step(
         self, points: Array, base: Array, pose: Pose, values: Array, priors: tuple[Array, Array], bounds: Array
@@ -174,7 +174,7 @@ class LinearFit:
         about = np.stack([[zero, -z], [z, zero], [-y, x], [x, y], [one, zero], [zero, one]])  # [6, 2, K]
         rest = (flat - base @ rows.T).T  # [2, K], what pose and modes together must explain
         weighted = about * self.weights
-        vector = np.einsum("ank,ak->n", seen, rest * self.weights, optimize=True)
+        vector = np.einsum("ank,ak->n", seen, rest * self.weights)
         across = weighted[:, 0] @ seen[0].T + weighted[:, 1] @ seen[1].T  # [6, N]
         own = weighted[:, 0] @ about[:, 0].T + weighted[:, 1] @ about[:, 1].T  # [6, 6]
         own_vector = weighted[:, 0] @ rest[0] + weighted[:, 1] @ rest[1]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from liveface.errors import FaceError
-from liveface.motion.face_model import IRIS, FaceModel
+from liveface.motion.face_model import IRIS, FaceModel, weighted_sum
 from liveface.motion.fit import CLOSE, JAW, NOISE_CM, LinearFit, Pose, SeenModes, first_pose, mix, point_weights, unmix
 from liveface.motion.one_euro import OneEuro
 from liveface.signals.face import Face
@@ -251,14 +251,14 @@ class Person:
     def learn(self, points: Array, pose: Pose, expression: Array, eyes: Eyes) -> None:
         """Take one fitted frame into account; the more frames were seen, the less one changes."""
         self.frames += 1
-        shown = np.tensordot(expression, self.model.expression, 1)
+        shown = weighted_sum(expression, self.model.expression)
         shape = self.base + shown
         flat = pose.flatten(points)
         rows = pose.rotation[:2]
         seen, matrix = self._seen.from_front(rows)
         aim = (flat - (self.model.mean + shown) @ rows.T).T * self._weights
         self._matrix = self._matrix + matrix
-        self._vector = self._vector + seen[0] @ aim[0] + seen[1] @ aim[1]
+        self._vector = self._vector + np.einsum("ank,ak->n", seen, aim)
         if self.frames <= 60 or self.frames % 5 == 0:
             self.identity = np.asarray(np.linalg.solve(self._matrix, self._vector), np.float32)
         self.offset += (_unexplained(points, pose, shape)) / (min(self.frames, 300) + 15)

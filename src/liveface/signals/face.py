@@ -85,9 +85,12 @@ class Face:
 
     @property
     def yaw_deg(self) -> float:
-        """How far the head is turned, from the depth of both cheeks; positive looks to the image's right."""
+        """How far the head is turned, from the depth of both cheeks; positive looks to the image's right.
+
+        The network's depth is a little flat: 1.12 is the slope of the solver's yaw over it (46 clips, correlation .99).
+        """
         across = self.points[454] - self.points[234]
-        return float(np.degrees(np.arctan2(across[2], np.hypot(across[0], across[1]))))
+        return 1.12 * float(np.degrees(np.arctan2(across[2], np.hypot(across[0], across[1]))))
 
 
 @lru_cache(maxsize=16)
