@@ -91,7 +91,7 @@ def frame_portrait(pixels: Pixels, points: Array, size: tuple[int, int]) -> Canv
     aspect = width / height
     widest = max(face_h / FACE_SHARE, face_w / (FACE_WIDTH_SHARE * aspect))  # crop height at the usual framing
     closest = max(face_h / FACE_SHARE_CLOSE, face_w / (FACE_WIDTH_SHARE * aspect))
-    crop_h = min(max(min(photo_h, photo_w / aspect), closest), widest)
+    crop_h = float(min(max(min(photo_h, photo_w / aspect), closest), widest))
     scale = height / crop_h
     middle = (face.max(0) + face.min(0)) / 2
     left = middle[0] - crop_h * aspect / 2
