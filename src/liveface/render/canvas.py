@@ -86,7 +86,7 @@ def frame_portrait(pixels: Pixels, points: Array, size: tuple[int, int]) -> Canv
     width, height = check_size(size)
     photo_h, photo_w = pixels.shape[:2]
     face = points[:468, :2]
-    face_h = float(max(np.linalg.norm(points[CHIN, :2] - points[FOREHEAD, :2]), 1e-3))
+    face_h = max(float(np.linalg.norm(points[CHIN, :2] - points[FOREHEAD, :2])), 1e-3)
     face_w = float(face[:, 0].max() - face[:, 0].min())
     aspect = width / height
     widest = max(face_h / FACE_SHARE, face_w / (FACE_WIDTH_SHARE * aspect))  # crop height at the usual framing
