@@ -1,373 +1,300 @@
-"""The engine: a driver becomes motion, motion becomes frames, frames reach a sink.
+"""The engine: a photo and a driver become a talking video; video and speech become motion.
 
-Notable choices: offline is online run without waiting, one path for all drivers; what a driver is, is read from its
-content. Frames flow one at a time, so an hour costs no more memory than a minute. Head motion counts from the driver's
-first pose, unless that pose is turned away, so that the photo keeps its own.
+Notable choices:
+- One path: driver -> motion -> renderer -> sink, one frame at a time, so an hour costs no more memory than a second.
+- The output is opened before anything slow happens, and takes its name when it is whole.
+- Only this layer reads a clock; what it measured comes back as a `Report`.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
-from itertools import chain, islice
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 
-from liveface.errors import FaceError, MotionError, SignalError
-from liveface.geometry import head_angles, head_rotation
+from liveface.driver import Dials, Driver, calibrate, follow, house_fps, open_driver, speech_motion
+from liveface.errors import FaceError, SignalError, SinkError
 from liveface.motion.audio import SpeechToMotion
-from liveface.motion.files import load_motion, save_motion
+from liveface.motion.files import save_motion
 from liveface.motion.idle import IdleMotion
 from liveface.motion.solve import MotionSolver
 from liveface.render import renderers
-from liveface.signals.face import Face, FaceTracker
+from liveface.signals.face import find_face
 from liveface.signals.image import read_image
-from liveface.signals.media import OUTPUT_RATE_HZ, AudioReader, MediaInfo, frame_blocks, probe, read_audio, read_video
+from liveface.signals.media import OUTPUT_RATE_HZ, probe, read_audio, read_video
 from liveface.sinks import VideoSink
-from liveface.timing import StageTime, Stopwatch
-from liveface.types import (
-    ARKIT_NAMES,
-    HOUSE_FPS,
-    HOUSE_RATE_HZ,
-    AudioBlock,
-    Frame,
-    Motion,
-    Pixels,
-    arkit_spec,
-)
+from liveface.types import AudioBlock, Frame, Motion, Pixels
 
-_log = logging.getLogger("liveface")
+SIZES = {"portrait": (360, 640), "tall": (384, 672), "square": (512, 512)}
+MIN_SIDE, MAX_SIDE = 64, 1920
+RATES = (25, 30)
+KEPT_TIMES = 4096  # durations kept per stage: an evenly thinned sample, so that hours cost no memory
+JOIN = 512  # frames of motion that are joined at a time while tracking
 
-Progress = Callable[[str, int, int], None]
-"""Called as work goes on with a stage, what is done and how much there is (0 when unknown)."""
+_log = logging.getLogger(__name__)
 
-CALIBRATION_S = 10.0  # a driver's rest is learned from its first ten seconds, chosen
-CALIBRATION_FACES = 60  # of which as many frames are looked at
-FRONTAL_RAD = 0.2  # a first pose within 11 degrees of the camera counts as the driver's rest
-SILENT_PEAK = 10 ** (-60 / 20)  # full scale less 60 dB; below this a recording counts as silent
-MOST_DIAL = 3.0  # the largest value of a dial
-_BLINK = [index for index, name in enumerate(ARKIT_NAMES) if name.startswith("eyeBlink")]
-_EYES = [index for index, name in enumerate(ARKIT_NAMES) if name.startswith(("eyeBlink", "eyeLook"))]
+Progress = Callable[[int, int], None]
+"""Takes the frames done and the frames expected; 0 when unknown."""
 
 
 @dataclass(frozen=True, slots=True)
-class Dials:
-    """How much of the motion is shown; 1 is as it came, 0 is none.
+class Options:
+    """What a talking video shall be like.
 
     Attributes:
-        motion_scale: mouth, jaw, cheeks and brows.
-        head: rotation and shift of the head.
-        blink: how far lids close; for speech, how often.
+        size: width and height in pixels, even.
+        fps: 25 or 30 frames per second.
+        face: which face of the photo when there are several, 1 for the largest; None takes the largest and says so.
+        renderer: a name in `liveface.render.renderers()`.
+        motion_scale: size of the expression; 1 is natural.
+        head: size of head motion.
+        blink: how much the eyes blink.
+        seed: of what sound does not tell: blinks, gaze, sway.
+        threads: CPU threads of networks, decoder and encoder.
     """
 
+    size: tuple[int, int] = SIZES["portrait"]
+    fps: int = 30
+    face: int | None = None
+    renderer: str = "mesh"
     motion_scale: float = 1.0
     head: float = 1.0
     blink: float = 1.0
+    seed: int = 0
+    threads: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("motion_scale", "head", "blink"):
-            value = getattr(self, name)
-            if not (np.isfinite(value) and 0 <= value <= MOST_DIAL):
-                raise MotionError(f"{name} {value} is not usable; expected a number from 0 to {MOST_DIAL:g}.")
+        if self.fps not in RATES:
+            raise SignalError(f"{self.fps} frames per second is not offered; expected 25 or 30.")
+        width, height = self.size
+        if not all(MIN_SIDE <= side <= MAX_SIDE and side % 2 == 0 for side in self.size):
+            raise SignalError(
+                f"size {width}x{height} is not offered; expected even numbers from {MIN_SIDE} to {MAX_SIDE}, "
+                "for instance 360x640."
+            )
+        if not 0.4 <= width / height <= 1.8:
+            raise SignalError(f"size {width}x{height} is too {'wide' if width > height else 'tall'}; try 360x640.")
+        if self.renderer not in renderers():
+            raise SignalError(f"there is no renderer {self.renderer!r}; expected {', '.join(renderers())}.")
+        if not 1 <= self.threads <= 64:
+            raise SignalError(f"{self.threads} threads is not usable; expected 1 to 64.")
+        _ = self.dials
 
-    def turn(self, motion: Motion) -> Motion:
-        """`motion` with these dials applied."""
-        expression = motion.expression * np.float32(self.motion_scale)
-        expression[:, _EYES] = motion.expression[:, _EYES]
-        expression[:, _BLINK] *= np.float32(self.blink)
-        return replace(motion, expression=np.clip(expression, 0, 1), head=motion.head * np.float32(self.head))
+    @property
+    def dials(self) -> Dials:
+        """The part that changes motion."""
+        return Dials(self.motion_scale, self.head, self.blink, self.seed)
+
+
+class Stages:
+    """How long each stage took, milliseconds; a bounded, evenly thinned sample of each."""
+
+    def __init__(self) -> None:
+        self._times: dict[str, list[float]] = defaultdict(list)
+        self._count: dict[str, int] = defaultdict(int)
+        self._stride: dict[str, int] = defaultdict(lambda: 1)
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Take one duration into account."""
+        if self._count[stage] % self._stride[stage] == 0:
+            times = self._times[stage]
+            times.append(seconds * 1000)
+            if len(times) >= KEPT_TIMES:
+                del times[1::2]
+                self._stride[stage] *= 2
+        self._count[stage] += 1
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Stage to `p50` and `p95` in milliseconds."""
+        return {
+            stage: {"p50": round(float(np.median(times)), 3), "p95": round(float(np.percentile(times, 95)), 3)}
+            for stage, times in self._times.items()
+        }
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """What was made.
+class Report:
+    """What was made and what it cost.
 
     Attributes:
-        output: where; "-" is standard output.
-        driver: "audio", "video" or "motion".
-        frames, fps, size: of the video.
-        wall_s: how long it took.
-        stages: time of every stage a frame.
+        path: the output.
+        frames: how many.
+        fps: of the output.
+        elapsed_s: from the first look at the input to the finished file.
+        stages: stage name to `p50` and `p95`, milliseconds a frame.
+        driver: what drove: "speech", "video" or "motion".
     """
 
-    output: str
-    driver: str
+    path: Path
     frames: int
     fps: float
-    size: tuple[int, int]
-    wall_s: float
-    stages: dict[str, StageTime]
+    elapsed_s: float
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)
+    driver: str = ""
 
     @property
     def duration_s(self) -> float:
-        """Length of the video."""
+        """Length of the output."""
         return self.frames / self.fps
 
     @property
     def speed(self) -> float:
-        """Seconds of video a second of work."""
-        return self.duration_s / max(self.wall_s, 1e-9)
+        """Seconds of output per second of work: above 1 is faster than real time."""
+        return self.duration_s / max(self.elapsed_s, 1e-9)
 
 
 class Session:
-    """One photo, ready to be driven.
+    """One photo, ready to be driven again and again.
 
     Args:
-        photo: a picture file, or uint8 `[h, w, 3]` sRGB pixels.
-        size: width and height of the output in pixels, even.
-        renderer: a name in `liveface.render.renderers()`.
-        face: which face of the photo when there are several, 1 for the largest.
-        dials: how much motion is shown.
-        seed: of everything that is drawn by chance: blinks, gaze, sway of the head.
-        threads: CPU threads of every stage.
+        photo: a picture file, or uint8 `[H, W, 3]` sRGB.
+        options: see `Options`; keyword arguments of the same names may be given instead.
 
     Raises:
-        SignalError: the photo cannot be read. FaceError: it has no usable face.
+        SignalError: the picture cannot be used. FaceError: it has no usable face.
     """
 
-    def __init__(
-        self,
-        photo: str | Path | Pixels,
-        *,
-        size: tuple[int, int] = (360, 640),
-        renderer: str = "mesh",
-        face: int | None = None,
-        dials: Dials | None = None,
-        seed: int = 0,
-        threads: int = 1,
-    ) -> None:
-        table = renderers()
-        if renderer not in table:
-            raise MotionError(f"there is no renderer {renderer!r}; expected one of: {', '.join(table)}.")
-        cv2.setNumThreads(threads)
-        self.size, self.dials, self.seed, self.threads = size, dials or Dials(), seed, threads
-        self.watch = Stopwatch()
-        with self.watch.measure("enrol"):
-            pixels = photo if isinstance(photo, np.ndarray) else read_image(photo)
-            self.renderer = table[renderer](pixels, size, face=face)
-        if face is None and self.renderer.faces > 1:
-            _log.warning("the photo has %d faces; the largest is used (--face N takes another).", self.renderer.faces)
+    def __init__(self, photo: str | Path | Pixels, options: Options | None = None, **named: Any) -> None:
+        self.options = options or Options(**named)
+        pixels = photo if isinstance(photo, np.ndarray) else read_photo(photo)
+        _, count = find_face(pixels, self.options.face)
+        if count > 1 and self.options.face is None:
+            _log.warning("the photo has %d faces; the largest is used (--face N takes another).", count)
+        make = renderers()[self.options.renderer]
+        self.renderer = make(pixels, size=self.options.size, face=self.options.face, fps=self.options.fps)
 
-    def stream(self, motions: Iterable[Motion]) -> Iterator[Frame]:
-        """Frames for motion as it comes; head motion is relative to the photo's pose."""
+    def open(self, driver: str | Path) -> Driver:
+        """The driver in a file, told by its content."""
+        return open_driver(driver, self.options.fps, self.options.dials, self.options.threads)
+
+    def stream(
+        self, driver: str | Path | Driver, stages: Stages | None = None
+    ) -> Iterator[tuple[Frame, AudioBlock | None]]:
+        """Frames with their sound, as they are made."""
+        source = driver if isinstance(driver, Driver) else self.open(driver)
+        stages = stages or Stages()
         state = self.renderer.start()
-        for motion in motions:
-            turned = self.dials.turn(motion)
-            with self.watch.measure("render"):
-                state, frames = self.renderer.step(state, turned)
-            yield from frames
+        waiting: list[AudioBlock | None] = []
+        for motion, sound in self._flushed(source.stream(stages.add)):
+            since = time.perf_counter()
+            state, frames = self.renderer.step(state, motion)
+            stages.add("render", time.perf_counter() - since)
+            waiting.append(sound)
+            for frame in frames:
+                yield frame, waiting.pop(0)
 
-    def render(
-        self,
-        driver: str | Path | Motion,
-        output: str | Path,
-        *,
-        fps: float | None = None,
-        sound: str | Path | None = None,
-        progress: Progress | None = None,
-    ) -> Summary:
-        """Drive the photo and write a video.
+    def _flushed(
+        self, stream: Iterator[tuple[Motion, AudioBlock | None]]
+    ) -> Iterator[tuple[Motion, AudioBlock | None]]:
+        """The stream, then its last motion again until a renderer that looks ahead has given up every frame."""
+        motion = None
+        for motion, sound in stream:
+            yield motion, sound
+        for _ in range(self.renderer.delay if motion is not None else 0):
+            assert motion is not None
+            yield motion, None
 
-        Args:
-            driver: speech, a video of a face, a motion file (known by content), or motion.
-            output: an .mp4 file, or "-" for standard output.
-            fps: 25 or 30 as a rule; None takes 25 for drivers of 24 or 25 fps, else 30.
-            sound: a sound file for the output instead of the driver's own.
-            progress: called as frames are written.
+    def animate(self, driver: str | Path, output: str | Path, progress: Progress | None = None) -> Report:
+        """Make a talking video of the photo; see `liveface.animate`."""
+        since = time.perf_counter()
+        stages, source = Stages(), self.open(driver)
+        with self._sink(output, source) as sink:
+            _write(self.stream(source, stages), sink, source, stages, progress)
+        elapsed = time.perf_counter() - since
+        return Report(Path(output), sink.frames, self.options.fps, elapsed, stages.summary(), source.kind)
 
-        Raises:
-            SignalError, FaceError, MotionError: the driver cannot be used. SinkError: the output cannot be written.
-        """
-        begin = time.perf_counter()
-        kind, source, info = self._source(driver)
-        rate = fps or _house_rate(source.fps if isinstance(source, Motion) else info.fps if kind == "video" else 0)
-        motions, expected = self._motions(kind, source, info, rate)
-        heard = sound or (source if isinstance(source, Path) and info.audio_rate_hz else None)
-        blocks = None if heard is None else frame_blocks(read_audio(heard, OUTPUT_RATE_HZ), rate)
-        motions = chain([next(motions)], motions)  # a driver that cannot be used fails before a file is made
-        with VideoSink(output, self.size, rate, OUTPUT_RATE_HZ if blocks else None, self.threads) as sink:
-            for frame in self.stream(motions):
-                block = None if blocks is None else next(blocks, None)
-                with self.watch.measure("encode"):
-                    sink.write(frame, block)
-                if progress is not None:
-                    progress("render", sink.frames, expected)
-            frames = sink.frames
-        wall_s = time.perf_counter() - begin
-        return Summary(str(output), kind, frames, rate, self.size, wall_s, self.watch.stages())
-
-    def _source(self, driver: str | Path | Motion) -> tuple[str, Path | Motion, MediaInfo]:
-        """What the driver is: "audio", "video" or "motion"."""
-        if isinstance(driver, Motion):
-            return "motion", driver, MediaInfo("motion", "motion")
-        info = probe(driver)
-        if info.kind == "motion":
-            return "motion", load_motion(driver), info
-        if info.kind not in {"audio", "video"}:
-            raise SignalError(
-                f"{Path(driver).name} is {_article(info.kind)}, which cannot drive a face; expected speech, a video "
-                "of a face, or a motion file."
-            )
-        return info.kind, Path(driver), info
-
-    def _motions(self, kind: str, source: Path | Motion, info: MediaInfo, fps: float) -> tuple[Iterator[Motion], int]:
-        """Motion frame by frame at `fps`, relative to the photo's pose, and how many frames to expect."""
-        if isinstance(source, Motion):
-            if not len(source):
-                raise MotionError("the motion has no frames; expected at least one.")
-            motion = source.resample(fps)
-            return relative(iter(motion)), len(motion)
-        if kind == "audio":
-            idle = IdleMotion(self.seed, HOUSE_FPS, blink=self.dials.blink)
-            return resampled(speech_motion(source, idle, self.watch), fps), round(info.duration_s * fps)
-        return relative(video_motion(source, fps, self.watch)), round(info.video_duration_s * fps)
+    def _sink(self, output: str | Path, source: Driver) -> VideoSink:
+        return open_sink(output, self.options, source)
 
 
-def _article(kind: str) -> str:
-    return {"image": "a picture"}.get(kind, "no sound, video or motion file")
+def open_sink(output: str | Path, options: Options, source: Driver) -> VideoSink:
+    """The video file that `source` will fill; with a sound track when it has sound."""
+    rate = OUTPUT_RATE_HZ if source.has_sound else None
+    return VideoSink(output, options.size, options.fps, rate, options.threads)
 
 
-def _house_rate(fps: float) -> float:
-    """The output's rate for a driver's: 25 for cinema and PAL, else 30."""
-    return 25.0 if 23 <= fps <= 26 or abs(fps - 50) < 1 else 30.0
+def _write(
+    stream: Iterator[tuple[Frame, AudioBlock | None]],
+    sink: VideoSink,
+    source: Driver,
+    stages: Stages,
+    progress: Progress | None,
+) -> None:
+    """Pour a stream into a sink."""
+    for frame, sound in stream:
+        since = time.perf_counter()
+        sink.write(frame, sound)
+        stages.add("encode", time.perf_counter() - since)
+        if progress is not None:
+            progress(sink.frames, source.frames_estimate)
 
 
-def speech_motion(path: str | Path, idle: IdleMotion | None, watch: Stopwatch | None = None) -> Iterator[Motion]:
-    """Motion at 30 fps for the speech in a sound or video file.
+def animate(
+    photo: str | Path | Pixels,
+    driver: str | Path,
+    output: str | Path,
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Report:
+    """Make a talking video: a photo, driven by speech, by the face in a video, or by a motion file.
+
+    Args:
+        photo: a picture file, or uint8 `[H, W, 3]` sRGB.
+        driver: what it is, is read from its content; a video's sound is kept.
+        output: an MP4 file; "-" writes to standard output.
+        progress: called after every frame with the frames done and expected.
+        options: the fields of `Options`, by name.
 
     Raises:
-        SignalError: the file has no sound, or all of it is silent.
+        LivefaceError: any input or output that cannot be used; nothing half-written is left.
     """
-    reader = read_audio(path)
-    _check_heard(reader)
-    watch = watch or Stopwatch()
-    model = SpeechToMotion(idle=idle)
-    state = model.start()
-    for block in frame_blocks(reader, HOUSE_FPS):
-        with watch.measure("listen"):
-            state, motion = model.step(state, AudioBlock(block.samples, block.start, HOUSE_RATE_HZ))
-        yield from motion
-    yield from model.finish(state)[1]
-
-
-def _check_heard(reader: AudioReader) -> None:
-    """Refuse silence; stops at the first sound, as a rule within a second of it."""
-    seconds = 0.0
-    for block in reader:
-        if np.abs(block.samples).max(initial=0.0) > SILENT_PEAK:
-            return
-        seconds += len(block.samples) / block.rate_hz
-    raise SignalError(f"{reader.path.name} is silent for all of its {seconds:.1f} s; expected speech.")
-
-
-def tracked_faces(
-    path: str | Path, fps: float | None, watch: Stopwatch, face: int | None = None
-) -> Iterator[Face | None]:
-    """The face of every frame of a video at a constant rate, None where there is none."""
-    tracker = FaceTracker()
-    for frame in read_video(path, fps):
-        with watch.measure("track"):
-            found = tracker.track(frame.pixels, face)
-        yield found
-
-
-def video_motion(path: str | Path, fps: float | None = None, watch: Stopwatch | None = None) -> Iterator[Motion]:
-    """Motion of the face in a video, absolute, calibrated to the person's rest over the first seconds.
-
-    Raises:
-        FaceError: there is no face in those seconds, or in the whole of a shorter video.
-    """
-    watch = watch or Stopwatch()
-    reader = read_video(path, fps)
-    faces = tracked_faces(path, fps, watch)
-    first = list(islice(faces, round(CALIBRATION_S * reader.fps)))
-    known = [face for face in first if face is not None]
-    if not known:
-        raise FaceError(
-            f"no face was found in {Path(path).name}; expected a video of a face that looks towards the camera. "
-            "To use only its speech, give its sound as a file of its own."
-        )
-    solver = MotionSolver(reader.fps, reader.size)
-    solver.calibrate(known[:: max(1, len(known) // CALIBRATION_FACES)])
-    lost = 0
-    started = False
-    for face in chain(first, faces):
-        lost += face is None
-        if face is None and not started:
-            yield Motion.rest(1, reader.fps)
-            continue
-        started = True
-        with watch.measure("solve"):
-            motion = solver.step(face)
-        yield motion
-    if lost:
-        _log.warning("no face was found in %d frames of %s; the last one was held there.", lost, Path(path).name)
-
-
-def relative(motions: Iterator[Motion]) -> Iterator[Motion]:
-    """Head motion counted from the first pose; from the camera when that pose is turned away."""
-    first = next(motions, None)
-    if first is None:
-        return
-    rest = first.head[0].copy()
-    if np.abs(rest[:2]).max() > FRONTAL_RAD:
-        rest[:3] = 0
-    back = head_rotation(*rest[:3]).T
-    for motion in chain([first], motions):
-        angles = head_angles(head_rotation(*motion.head[0, :3]) @ back)
-        yield replace(motion, head=np.array([[*angles, *(motion.head[0, 3:] - rest[3:])]], np.float32))
-
-
-def resampled(motions: Iterator[Motion], fps: float) -> Iterator[Motion]:
-    """Motion frame by frame at another rate, linearly interpolated, as it comes."""
-    step, last, index, wanted = 0.0, None, -1, 0
-    for motion in motions:
-        if motion.fps == fps:
-            yield motion
-            continue
-        index += 1
-        step = motion.fps / fps
-        while last is not None and wanted * step <= index:
-            share = np.float32(wanted * step - (index - 1))
-            yield _between(last, motion, share, fps)
-            wanted += 1
-        last = motion
-    while last is not None and step and wanted * step < index + 1:
-        yield replace(last, spec=last.spec.at(fps))
-        wanted += 1
-
-
-def _between(one: Motion, two: Motion, share: np.float32, fps: float) -> Motion:
-    rest = np.float32(1) - share
-    return Motion(
-        one.expression * rest + two.expression * share,
-        one.head * rest + two.head * share,
-        one.gaze * rest + two.gaze * share,
-        arkit_spec(fps),
-    )
-
-
-def animate(photo: str | Path | Pixels, driver: str | Path | Motion, output: str | Path, **options: object) -> Summary:
-    """Make a talking video from one photo; see `Session` and `Session.render` for the options.
-
-    Example:
-        >>> animate("photo.jpg", "speech.wav", "out.mp4", size=(384, 672), seed=3)  # doctest: +SKIP
-    """
-    names = ("fps", "sound", "progress")
-    render = {name: options.pop(name) for name in names if name in options}
-    return Session(photo, **options).render(driver, output, **render)  # type: ignore[arg-type]
+    since = time.perf_counter()
+    chosen, stages = Options(**options), Stages()
+    for given in (photo, driver):
+        if not isinstance(given, np.ndarray):
+            _refuse_same(given, output)
+    source = open_driver(driver, chosen.fps, chosen.dials, chosen.threads)
+    with open_sink(output, chosen, source) as sink:
+        session = Session(photo, chosen)
+        _write(session.stream(source, stages), sink, source, stages, progress)
+    elapsed = time.perf_counter() - since
+    return Report(Path(output), sink.frames, chosen.fps, elapsed, stages.summary(), source.kind)
 
 
 def track(
-    video: str | Path, output: str | Path | None = None, *, fps: float | None = None, progress: Progress | None = None
+    video: str | Path,
+    output: str | Path | None = None,
+    *,
+    fps: float | None = None,
+    progress: Progress | None = None,
 ) -> Motion:
-    """The motion of the face in a video; written as CSV or .lfm when `output` is given."""
-    expected = read_video(video, fps).frames_estimate
-    motion = _collect(video_motion(video, fps), "track", expected, progress)
+    """Read the motion of the face in a video; with `output` (.csv or .lfm), store it too.
+
+    Args:
+        video: a video of one person, or of several, of whom the largest face is followed.
+        output: a Live Link Face CSV, or an .lfm file.
+        fps: rate of the motion; None keeps the video's own, up to 60.
+        progress: called after every frame with the frames done and expected.
+    """
+    info = probe(video)
+    if info.kind != "video":
+        raise SignalError(f"{Path(video).name} is {_article(info.kind)}; expected a video with a face in it.")
+    _check_motion_output(video, output)
+    rate = fps or house_fps(info)
+    frames = read_video(video, rate, 960)
+    solver = MotionSolver(rate, frames.size)
+    calibrate(solver, Path(video), rate)
+    if not solver.person.frames:
+        raise FaceError(f"{Path(video).name} shows no face in its first seconds; expected a video of a face.")
+    motions = follow(frames, solver, lambda *_: None)
+    motion = _gather(motions, frames.frames_estimate, progress)
     if output is not None:
         save_motion(motion, output)
     return motion
@@ -377,25 +304,73 @@ def listen(
     sound: str | Path,
     output: str | Path | None = None,
     *,
-    dials: Dials | None = None,
     seed: int = 0,
+    idle: bool = True,
     progress: Progress | None = None,
 ) -> Motion:
-    """The motion of a face that says the speech in a file, at 30 fps; written when `output` is given."""
-    dials = dials or Dials()
-    idle = IdleMotion(seed, HOUSE_FPS, blink=dials.blink)
-    expected = round(read_audio(sound).duration_s * HOUSE_FPS)
-    motion = _collect(speech_motion(sound, idle), "listen", expected, progress)
-    motion = replace(dials, blink=1.0).turn(motion)
+    """Turn speech into motion; with `output` (.csv or .lfm), store it too.
+
+    Args:
+        sound: any file with sound.
+        output: a Live Link Face CSV, or an .lfm file.
+        seed: of blinks, gaze and sway.
+        idle: whether there are any; without, only the mouth moves.
+        progress: called after every frame with the frames done and expected.
+    """
+    _check_motion_output(sound, output)
+    source = read_audio(sound)
+    model = SpeechToMotion(idle=IdleMotion(seed=seed) if idle else None)
+    motions = speech_motion(model, Path(sound), lambda *_: None)
+    motion = _gather(motions, round(source.duration_s * model.spec.fps), progress)
     if output is not None:
         save_motion(motion, output)
     return motion
 
 
-def _collect(motions: Iterator[Motion], stage: str, expected: int, progress: Progress | None) -> Motion:
-    parts = []
+def read_photo(path: str | Path) -> Pixels:
+    """A picture file as pixels; what is no picture is named."""
+    info = probe(path)
+    if info.kind != "image":
+        raise SignalError(f"{Path(path).name} is {_article(info.kind)}; expected a photo of a face as first argument.")
+    return read_image(path)
+
+
+def _article(kind: str) -> str:
+    names = {"image": "a still picture", "video": "a video", "audio": "a sound file", "motion": "a motion file"}
+    return names[kind]
+
+
+def _gather(motions: Iterator[Motion], expected: int, progress: Progress | None) -> Motion:
+    """Join frames as they come, without landmarks, `JOIN` at a time."""
+    parts: list[Motion] = []
+    held: list[Motion] = []
+    done = 0
     for motion in motions:
-        parts.append(replace(motion, landmarks=None))
+        held.append(Motion(motion.expression, motion.head, motion.gaze, motion.spec))
+        done += 1
+        if len(held) == JOIN:
+            parts, held = [*parts, Motion.concat(held)], []
         if progress is not None:
-            progress(stage, len(parts), expected)
-    return Motion.concat(parts)
+            progress(done, expected)
+    if not done:
+        raise SignalError("the file holds no frame that can be decoded; expected at least one.")
+    return Motion.concat([*parts, *held])
+
+
+def _check_motion_output(source: str | Path, output: str | Path | None) -> None:
+    """Refuse an output before the work begins, not after."""
+    if output is None:
+        return
+    _refuse_same(source, output)
+    output = Path(output)
+    if output.suffix.lower() not in (".csv", ".lfm"):
+        raise SinkError(f"cannot write motion to {output.name!r}; expected a name that ends in .csv or .lfm.")
+    if not output.parent.is_dir():
+        raise SinkError(f"folder {output.parent} does not exist; make it first, or name another output.")
+
+
+def _refuse_same(source: str | Path, output: str | Path) -> None:
+    """An output must not replace an input."""
+    source, output = Path(source), Path(output)
+    if output.exists() and source.exists() and output.is_file() and output.samefile(source):
+        raise SinkError(f"{output} is an input too; name another output, so that nothing is lost.")

@@ -1,0 +1,135 @@
+"""What a file is, and what this machine can do: the text behind `liveface info` and `liveface doctor`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from liveface import weights
+from liveface.errors import LivefaceError
+from liveface.motion.files import load_motion
+from liveface.render.mesh import MeshRenderer
+from liveface.signals.face import FaceTracker
+from liveface.signals.image import read_image
+from liveface.signals.media import MediaInfo, probe, read_video
+from liveface.types import Motion, Pixels
+
+PACKAGES = ("numpy", "opencv-python-headless", "av", "ai-edge-litert", "soxr")
+PROBE_FRAMES = 30  # rendered by `doctor`
+
+
+def describe_file(path: str | Path) -> list[str]:
+    """Lines that say what a file is and what liveface would make of it."""
+    info = probe(path)
+    size = f"{info.width}x{info.height}"
+    lines = [f"{Path(path).name}: {info.kind}, {info.format}"]
+    if info.kind == "image":
+        faces = FaceTracker(static=True).faces(read_image(path))
+        lines += [f"picture: {size} pixels", _faces(len(faces), "photo")]
+        lines += [f"face {at}: {face.height:.0f} pixels high, turned {face.yaw_deg:.0f} degrees"
+                  for at, face in enumerate(faces, 1)]  # fmt: skip
+    if info.kind == "video":
+        lines.append(f"picture: {size} pixels, {info.fps:g} fps, {info.video_duration_s:.1f} s, {info.video_codec}")
+        lines.append(_faces(len(FaceTracker(static=True).faces(first_picture(path))), "first frame"))
+    if info.audio_rate_hz:
+        lines.append(_sound(info))
+    if info.kind == "motion":
+        lines += _motion(load_motion(path))
+    if info.comment:
+        lines.append(f"remark: {info.comment}")
+    return lines
+
+
+def first_picture(path: str | Path) -> Pixels:
+    """The first frame of a video."""
+    return next(iter(read_video(path))).pixels
+
+
+def _faces(count: int, where: str) -> str:
+    return f"faces in the {where}: {count or 'none'}"
+
+
+def _sound(info: MediaInfo) -> str:
+    channels = {1: "mono", 2: "stereo"}.get(info.audio_channels, f"{info.audio_channels} channels")
+    return f"sound: {info.audio_rate_hz} Hz {channels}, {info.audio_duration_s:.1f} s, {info.audio_codec}"
+
+
+def _motion(motion: Motion) -> list[str]:
+    size = motion.expression.max(0)
+    strongest = [motion.spec.expression[at] for at in np.argsort(-size)[:5] if size[at] > 0.01]
+    return [
+        f"motion: {len(motion)} frames at {motion.fps:g} fps, {motion.duration_s:.1f} s",
+        f"moves most: {', '.join(strongest) or 'nothing'}",
+    ]
+
+
+def examine() -> tuple[list[str], bool]:
+    """Lines on this machine and installation, and whether everything needed is there."""
+    well = True
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9 if hasattr(os, "sysconf") else 0
+    lines = [
+        f"liveface {_version('liveface')}, Python {platform.python_version()}, {platform.platform()}",
+        f"processor: {processor()}, {os.cpu_count()} cores, {memory:.0f} GB memory",
+        "packages: " + ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
+        f"training: {'torch ' + _version('torch') if _version('torch') != 'missing' else 'not installed (optional)'}",
+        f"room in {Path.cwd()}: {shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB",
+    ]
+    try:
+        for name in weights.manifest():
+            weights.path(name)
+        lines.append(f"shipped files: {len(weights.manifest())}, all whole")
+        lines += _try_rendering()
+    except LivefaceError as error:
+        lines.append(f"broken: {error}")
+        well = False
+    missing = [name for name in ("libx264", "aac") if not _encoder(name)]
+    lines.append(f"encoders: {'H.264 and AAC' if not missing else 'missing ' + ', '.join(missing)}")
+    well &= not missing and "missing" not in lines[2] and (3, 11) <= sys.version_info[:2] <= (3, 12)
+    lines.append("ready." if well else "not ready: see above.")
+    return lines, well
+
+
+def processor() -> str:
+    """The processor's name."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _encoder(name: str) -> bool:
+    import av
+
+    return name in av.codecs_available
+
+
+def _try_rendering() -> list[str]:
+    """Enrol and render the embedded portrait for a second."""
+    since = time.perf_counter()
+    renderer = MeshRenderer(read_image(weights.path("portrait.jpg")))
+    enrolled = time.perf_counter()
+    state = renderer.start()
+    for _ in range(PROBE_FRAMES):
+        state, _ = renderer.step(state, Motion.rest())
+    spent = (time.perf_counter() - enrolled) / PROBE_FRAMES
+    return [
+        f"enrolling a photo: {enrolled - since:.1f} s",
+        f"mesh renderer at 360x640: {spent * 1000:.1f} ms a frame, {1 / spent:.0f} fps, one thread",
+    ]

@@ -1,0 +1,316 @@
+"""The verbs: parse, call one function, print. No logic.
+
+Exit codes: 0 done, 2 a `LivefaceError` in one sentence, 130 Ctrl-C, 141 a closed pipe. Progress and notes go to
+standard error, so that `-o -` can be piped; `-q` silences them; `--debug` shows tracebacks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from liveface.errors import LivefaceError
+
+EPILOG = (
+    """consent: animate only faces of people who agreed, or faces of nobody. Every output is marked as synthetic."""
+)
+PLAIN_EVERY_S = 5.0  # between lines of progress when standard error is no terminal
+REDRAW_S = 0.2
+DEMO_OUTPUT = "liveface-demo.mp4"
+
+
+class Meter:
+    """Progress on standard error: frames, frames a second, time left.
+
+    On a terminal one line is redrawn; elsewhere a plain line comes every few seconds.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._live = sys.stderr.isatty()
+        self._since = self._told = time.monotonic()
+        self._open = False
+
+    def __call__(self, done: int, expected: int) -> None:
+        """Take the frames done and expected (0: unknown)."""
+        now = time.monotonic()
+        if done == 1:
+            self._since = now  # reading and enrolling are no frames
+        if self._quiet or now - self._told < (REDRAW_S if self._live else PLAIN_EVERY_S):
+            return
+        self._told = now
+        rate = (done - 1) / max(now - self._since, 1e-6)
+        text = f"{done} frames" if not expected else f"{done}/{max(done, expected)} frames"
+        text += f"  {rate:.0f} fps"
+        if expected > done and rate > 0:
+            left = round((expected - done) / rate)
+            text += f"  {left // 60}:{left % 60:02d} left"
+        sys.stderr.write(f"\r{text:<60}" if self._live else f"{text}\n")
+        sys.stderr.flush()
+        self._open = self._live
+
+    def close(self) -> None:
+        """End the redrawn line."""
+        if self._open:
+            sys.stderr.write("\r" + " " * 60 + "\r")
+            sys.stderr.flush()
+            self._open = False
+
+
+def size(text: str) -> tuple[int, int]:
+    """`360x640`, or the name of a preset."""
+    from liveface.session import SIZES
+
+    if text in SIZES:
+        return SIZES[text]
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; expected WIDTHxHEIGHT or one of {', '.join(SIZES)}")
+    return int(width), int(height)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top: argparse.ArgumentParser = _Parser(
+        prog="liveface", description="Photoreal talking heads, offline, on a CPU.", epilog=EPILOG
+    )
+    top.add_argument("--version", action="store_true", help="print the version and stop")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes")
+    common.add_argument("--debug", action="store_true", help="show tracebacks")
+    looks = _look_options()
+    verbs: Any = top.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
+
+    def verb(name: str, run: Callable[[argparse.Namespace], int], text: str, *parents: argparse.ArgumentParser) -> Any:
+        made: argparse.ArgumentParser = verbs.add_parser(
+            name, help=text, description=text, parents=[common, *parents], epilog=EPILOG
+        )
+        made.set_defaults(run=run)
+        return made
+
+    one = verb("animate", animate, "make a photo talk: driven by speech, a video of a face, or motion", looks)
+    one.add_argument("photo", help="a picture with a face")
+    one.add_argument("driver", help="speech, a video with a face, or a motion file; - reads standard input")
+    one.add_argument("-o", "--output", required=True, help="MP4 to write; - writes to standard output")
+    one = verb("track", track, "video of a face to motion")
+    one.add_argument("video")
+    one.add_argument("-o", "--output", required=True, help="Live Link Face .csv, or .lfm")
+    one.add_argument("--fps", type=float, help="rate of the motion; the video's own by default")
+    one = verb("listen", listen, "speech to motion")
+    one.add_argument("sound")
+    one.add_argument("-o", "--output", required=True, help="Live Link Face .csv, or .lfm")
+    one.add_argument("--seed", type=int, default=0, help="of blinks, gaze and sway")
+    one.add_argument("--no-idle", action="store_true", help="the mouth only: no blinks, gaze, sway")
+    one = verb("demo", demo, "animate the embedded portrait, which shows nobody, with the embedded speech", looks)
+    one.add_argument("-o", "--output", default=DEMO_OUTPUT, help=f"MP4 to write ({DEMO_OUTPUT})")
+    one = verb("info", info, "say what a file is")
+    one.add_argument("file")
+    verb("doctor", doctor, "say what this machine can do")
+    one = verb("train", train, "run or resume a training recipe (needs the train extra)")
+    one.add_argument("recipe", help="a TOML file of recipes/")
+    one.add_argument("-o", "--output", help="run folder (runs/NAME)")
+    one.add_argument("--device", help="cpu or cuda; what is there by default")
+    one = verb("evaluate", evaluate, "measure quality on held-out clips")
+    one.add_argument("--data", help="the data folder (LIVEFACE_DATA, or ../shared/data)")
+    one.add_argument("-o", "--output", default="bench/results/evaluate.json", help="JSON to write")
+    one.add_argument("--seconds", type=float, default=10.0, help="of each clip, at most")
+    one = verb("bench", bench, "measure speed and memory on this machine")
+    one.add_argument("-o", "--output", default="bench/results/bench.json", help="JSON to write")
+    one.add_argument("--seconds", type=float, default=8.0, help="of speech per measurement")
+    return top
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors of usage in the house's form: one sentence, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"liveface: {message}; see {self.prog} --help\n")
+
+
+def _look_options() -> argparse.ArgumentParser:
+    looks = argparse.ArgumentParser(add_help=False)
+    looks.add_argument("--size", type=size, default=(360, 640), help="WxH, or portrait, tall, square (360x640)")
+    looks.add_argument("--fps", type=int, default=30, help="25 or 30 (30)")
+    looks.add_argument("--face", type=int, help="which face of the photo, 1 is the largest")
+    looks.add_argument("--motion-scale", type=float, default=1.0, help="size of the expression, 0 to 3 (1)")
+    looks.add_argument("--head", type=float, default=1.0, help="size of head motion, 0 to 3 (1)")
+    looks.add_argument("--blink", type=float, default=1.0, help="how much to blink, 0 to 3 (1)")
+    looks.add_argument("--seed", type=int, default=0, help="of blinks, gaze and sway")
+    looks.add_argument("--renderer", default="mesh", help="how the photo is drawn (mesh)")
+    looks.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
+    return looks
+
+
+def _looks(given: argparse.Namespace) -> dict[str, Any]:
+    names = ("size", "fps", "face", "motion_scale", "head", "blink", "seed", "renderer", "threads")
+    return {name: getattr(given, name) for name in names}
+
+
+def animate(given: argparse.Namespace) -> int:
+    """Photo and driver to video."""
+    from liveface import session
+    from liveface.signals.media import local_copy
+
+    meter = Meter(quiet=given.quiet)
+    with local_copy(given.driver) as driver:
+        report = session.animate(given.photo, driver, given.output, progress=meter, **_looks(given))
+    meter.close()
+    if not given.quiet:
+        sys.stderr.write(_made(report) + "\n")
+    return 0
+
+
+def _made(report: Any) -> str:
+    return (
+        f"{report.path}: {report.frames} frames, {report.duration_s:.1f} s, driven by {report.driver}, "
+        f"{report.frames / report.elapsed_s:.0f} fps ({report.speed:.1f} times real time)"
+    )
+
+
+def demo(given: argparse.Namespace) -> int:
+    """The embedded portrait and speech."""
+    from liveface import session, weights
+    from liveface.bench import peak_memory_mb
+
+    meter = Meter(quiet=given.quiet)
+    photo, speech = weights.path("portrait.jpg"), weights.path("speech.flac")
+    if given.output != "-":
+        parent = Path(given.output).parent
+        if given.output.startswith("out/"):
+            parent.mkdir(exist_ok=True)
+    report = session.animate(photo, speech, given.output, progress=meter, **_looks(given))
+    meter.close()
+    if not given.quiet:
+        stages = ", ".join(f"{name} {times['p50']:.1f}" for name, times in report.stages.items())
+        sys.stderr.write(f"milliseconds a frame (median): {stages}; peak memory {peak_memory_mb():.0f} MB\n")
+        sys.stderr.write(_made(report) + "\n")
+    return 0
+
+
+def track(given: argparse.Namespace) -> int:
+    """Video to motion."""
+    from liveface import session
+
+    meter = Meter(quiet=given.quiet)
+    motion = session.track(given.video, given.output, fps=given.fps, progress=meter)
+    meter.close()
+    return _told(given, motion)
+
+
+def listen(given: argparse.Namespace) -> int:
+    """Speech to motion."""
+    from liveface import session
+
+    meter = Meter(quiet=given.quiet)
+    motion = session.listen(given.sound, given.output, seed=given.seed, idle=not given.no_idle, progress=meter)
+    meter.close()
+    return _told(given, motion)
+
+
+def _told(given: argparse.Namespace, motion: Any) -> int:
+    if not given.quiet:
+        sys.stderr.write(f"{given.output}: {len(motion)} frames at {motion.fps:g} fps, {motion.duration_s:.1f} s\n")
+    return 0
+
+
+def info(given: argparse.Namespace) -> int:
+    """What a file is."""
+    from liveface.about import describe_file
+
+    print("\n".join(describe_file(given.file)))
+    return 0
+
+
+def doctor(given: argparse.Namespace) -> int:
+    """What this machine can do."""
+    from liveface.about import examine
+
+    lines, well = examine()
+    print("\n".join(lines))
+    return 0 if well else 2
+
+
+def train(given: argparse.Namespace) -> int:
+    """Run a recipe."""
+    from liveface.errors import DeviceError
+
+    try:
+        from liveface.train.tasks import train as run
+    except ModuleNotFoundError as error:
+        raise DeviceError(
+            f"{error.name} is not installed; expected the train extra: pip install 'liveface[train]', or make "
+            "setup-train."
+        ) from error
+    scores = run(given.recipe, given.output or Path("runs") / Path(given.recipe).stem, given.device)
+    print("\n".join(f"{name}: {value:g}" for name, value in scores.items()))
+    return 0
+
+
+def evaluate(given: argparse.Namespace) -> int:
+    """Quality on held-out clips."""
+    from liveface.evaluate import evaluate as run
+
+    def say(line: str) -> None:
+        if not given.quiet:
+            sys.stderr.write(line + "\n")
+
+    print(run(given.data, Path(given.output), given.seconds, say))
+    return 0
+
+
+def bench(given: argparse.Namespace) -> int:
+    """Speed on this machine."""
+    from liveface.bench import bench as run
+
+    print(run(Path(given.output), given.seconds))
+    return 0
+
+
+def _set_up(given: argparse.Namespace) -> None:
+    """Notes to standard error; libraries stay silent; a terminated run cleans up as an interrupted one does."""
+    level = logging.ERROR if given.quiet else logging.WARNING
+    logging.basicConfig(level=logging.ERROR, format="liveface: note: %(message)s", stream=sys.stderr, force=True)
+    logging.getLogger("liveface").setLevel(level)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    top = parser()
+    given = top.parse_args(arguments)
+    if given.version:
+        from importlib.metadata import version
+
+        print(f"liveface {version('liveface')}")
+        return 0
+    if given.verb is None:
+        top.print_help()
+        return 0
+    _set_up(given)
+    try:
+        return int(given.run(given))
+    except LivefaceError as error:
+        if given.debug:
+            raise
+        sys.stderr.write(f"\rliveface: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        if given.debug:
+            raise
+        sys.stderr.write("\rliveface: stopped; nothing was written.\n")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+if __name__ == "__main__":
+    sys.exit(main())

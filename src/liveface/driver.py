@@ -1,0 +1,250 @@
+"""What drives a face: sound, the face of a video, or a motion file, each as a stream of motion and of sound.
+
+Notable choices:
+- What the file is, is read from its content (`signals.media.probe`).
+- A video drives relative to its person's own neutral: the solver is calibrated on frames of the first seconds, and the
+  head's pose counts from its median there, so that a driver who sits turned does not turn the portrait.
+- A video without a face but with sound drives by its sound, and says so.
+- Motion leaves at the wanted rate; a streaming resampler holds two frames, so memory stays flat.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import count, islice
+from pathlib import Path
+
+import numpy as np
+
+from liveface.errors import FaceError, SignalError
+from liveface.motion.audio import SpeechToMotion
+from liveface.motion.files import load_motion
+from liveface.motion.idle import IdleMotion
+from liveface.motion.solve import MotionSolver
+from liveface.signals.face import FaceTracker
+from liveface.signals.media import OUTPUT_RATE_HZ, MediaInfo, frame_blocks, probe, read_audio, read_video
+from liveface.types import ARKIT_INDEX, ARKIT_NAMES, HOUSE_FPS, Array, AudioBlock, Frame, Motion
+
+CALIBRATE_S = 8.0  # how much of a driver is looked at before it drives
+CALIBRATE_FACES = 48  # frames of it that are fitted, spread evenly; about 0.2 s of work
+SEARCH_S = 20.0  # a video that shows no face for so long has none
+TRACK_SIDE = 960  # pixels of a driver's longer side: the tracker sees 192, measured to change nothing
+SILENT_PEAK = 1e-3  # -60 dB
+
+_MOUTH_AND_BROWS = np.array([not name.startswith(("eyeBlink", "eyeLook")) for name in ARKIT_NAMES])
+_BLINKS = [ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]
+
+_log = logging.getLogger(__name__)
+
+Clock = Callable[[str, float], None]
+"""Takes the name of a stage and the seconds one call of it took."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dials:
+    """How much of the motion is wanted; 1 is natural, 0 none.
+
+    Attributes:
+        motion_scale: size of the expression: mouth, brows, cheeks.
+        head: size of head motion.
+        blink: for sound, how often the eyes blink; for video and motion, how far they close.
+        seed: of the idle life that sound does not tell; the same seed moves the same way.
+    """
+
+    motion_scale: float = 1.0
+    head: float = 1.0
+    blink: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("motion_scale", "head", "blink"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and 0 <= value <= 3):
+                raise SignalError(f"{name.replace('_', '-')} {value} is not usable; expected a number from 0 to 3.")
+
+    def turn(self, motion: Motion) -> Motion:
+        """Motion of a video or a file with the dials applied."""
+        expression = motion.expression.copy()
+        expression[:, _MOUTH_AND_BROWS] *= self.motion_scale
+        expression[:, _BLINKS] *= self.blink
+        return replace(motion, expression=np.clip(expression, -1, 1.5), head=motion.head * self.head, landmarks=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """A source of motion and, where there is any, of sound.
+
+    Attributes:
+        kind: "speech", "video" or "motion".
+        path: the file.
+        info: what it is.
+        fps: the rate at which it yields.
+        frames_estimate: frames to expect, for progress; 0 when unknown.
+    """
+
+    kind: str
+    path: Path
+    info: MediaInfo
+    fps: float
+    frames_estimate: int
+    dials: Dials
+    threads: int = 1
+
+    @property
+    def has_sound(self) -> bool:
+        """Whether the output gets a sound track."""
+        return self.info.audio_rate_hz > 0
+
+    def stream(self, clock: Clock) -> Iterator[tuple[Motion, AudioBlock | None]]:
+        """Motion (`T = 1`) and the sound of that frame, in step; every iteration starts anew."""
+        if self.kind == "speech":
+            yield from self._spoken(clock)
+            return
+        motions = self._seen(clock) if self.kind == "video" else self._written()
+        sound = self._sound(None) if self.has_sound else None
+        for motion in motions:
+            yield motion, None if sound is None else next(sound, None)
+
+    def _sound(self, frames: int | None) -> Iterator[AudioBlock]:
+        return frame_blocks(read_audio(self.path, OUTPUT_RATE_HZ), self.fps, frames)
+
+    def _spoken(self, clock: Clock) -> Iterator[tuple[Motion, AudioBlock | None]]:
+        """The sound sets the length; the last motion is held for what remains of it."""
+        dials = self.dials
+        idle = IdleMotion(seed=dials.seed, head=dials.head, blink=dials.blink)
+        model = SpeechToMotion(idle=idle, scale=dials.motion_scale, threads=self.threads)
+        motions = even_rate(speech_motion(model, self.path, clock), model.spec.fps, self.fps)
+        motion = None
+        for block in self._sound(None):
+            motion = next(motions, motion)
+            if motion is None:
+                raise SignalError(f"{self.path.name} holds no sound that can be decoded; expected speech.")
+            yield motion, block
+
+    def _seen(self, clock: Clock) -> Iterator[Motion]:
+        frames = read_video(self.path, self.fps, TRACK_SIDE, self.threads)
+        solver = MotionSolver(self.fps, frames.size)
+        rest = calibrate(solver, self.path, self.fps)
+        for motion in follow(frames, solver, clock):
+            yield self.dials.turn(replace(motion, head=motion.head - rest))
+
+    def _written(self) -> Iterator[Motion]:
+        for motion in load_motion(self.path).resample(self.fps):
+            yield self.dials.turn(motion)
+
+
+def open_driver(path: str | Path, fps: float, dials: Dials, threads: int = 1) -> Driver:
+    """Find out what drives.
+
+    Raises:
+        SignalError: the file is a still picture, or cannot be used at all.
+        FaceError: a video with neither a face nor sound.
+    """
+    path = Path(path)
+    info = probe(path)
+    if info.kind == "image" and info.frames <= 1:
+        raise SignalError(f"{path.name} is a still picture; expected speech, a video or a motion file to drive with.")
+    if info.kind == "motion":
+        frames = len(load_motion(path).resample(fps))
+        return Driver("motion", path, info, fps, frames, dials, threads)
+    if info.kind == "audio":
+        return Driver("speech", path, info, fps, round(info.audio_duration_s * fps), dials, threads)
+    if has_face(path):
+        return Driver("video", path, info, fps, read_video(path, fps).frames_estimate, dials, threads)
+    if not info.audio_rate_hz:
+        raise FaceError(
+            f"{path.name} shows no face in its first {SEARCH_S:.0f} s and has no sound; "
+            "expected a video of a face, or speech: use another driver."
+        )
+    _log.warning("%s shows no face in its first %.0f s; its sound drives instead.", path.name, SEARCH_S)
+    return Driver("speech", path, info, fps, round(info.audio_duration_s * fps), dials, threads)
+
+
+def has_face(path: Path) -> bool:
+    """Whether a video shows a face early on; looked for four times a second."""
+    tracker = FaceTracker(static=True)
+    frames = islice(read_video(path, 4, TRACK_SIDE), round(4 * SEARCH_S))
+    return any(tracker.track(frame.pixels) is not None for frame in frames)
+
+
+def calibrate(solver: MotionSolver, path: Path, fps: float) -> Array:
+    """Teach `solver` the person of a video; returns the pose `[6]` the head rests in."""
+    tracker, faces = FaceTracker(), []
+    stride = max(1, round(CALIBRATE_S * fps / CALIBRATE_FACES))
+    for frame in islice(read_video(path, fps, TRACK_SIDE), round(CALIBRATE_S * fps)):
+        if frame.index % stride == 0:
+            face = tracker.track(frame.pixels)
+            faces += [] if face is None else [face]
+    if not faces:
+        return np.zeros(6, np.float32)
+    solver.calibrate(faces)
+    poses = np.concatenate([solver.step(face).head for face in faces])
+    solver.calibrate([])  # back to the beginning, the person stays known
+    return np.median(poses, axis=0).astype(np.float32)
+
+
+def follow(
+    frames: Iterable[Frame], solver: MotionSolver, clock: Clock, tracker: FaceTracker | None = None
+) -> Iterator[Motion]:
+    """Motion of every frame of a video; a lost face holds its last motion."""
+    tracker = tracker or FaceTracker()
+    lost = seen = 0
+    for frame in frames:
+        since = time.perf_counter()
+        face = tracker.track(frame.pixels)
+        motion = solver.step(face)
+        clock("track", time.perf_counter() - since)
+        seen += 1
+        lost += face is None
+        yield motion
+    if lost:
+        _log.warning("no face was found in %d of %d frames; they hold the last motion.", lost, seen)
+
+
+def speech_motion(model: SpeechToMotion, path: Path, clock: Clock) -> Iterator[Motion]:
+    """Motion of the speech in a file, frame by frame."""
+    sound = read_audio(path)
+    state = model.start()
+    for block in sound:
+        since = time.perf_counter()
+        state, motion = model.step(state, block)
+        spent = time.perf_counter() - since
+        for frame in motion:
+            clock("listen", spent / len(motion))
+            yield frame
+    state, motion = model.finish(state)
+    yield from motion
+    if sound.peak < SILENT_PEAK:
+        _log.warning("%s is silent; the mouth stays closed.", path.name)
+
+
+def even_rate(motions: Iterator[Motion], fps: float, wanted: float) -> Iterator[Motion]:
+    """Frames at another rate, linearly between the two nearest; the streaming twin of `Motion.resample`."""
+    if fps == wanted:
+        yield from motions
+        return
+    low, high, at = next(motions, None), next(motions, None), 0
+    for index in count():
+        position = index * fps / wanted
+        while high is not None and position >= at + 1:
+            low, high, at = high, next(motions, None), at + 1
+        if low is None or (high is None and index >= max(1, round((at + 1) * wanted / fps))):
+            return
+        yield _between(low, low if high is None else high, min(position - at, 1.0), wanted)
+
+
+def _between(low: Motion, high: Motion, share: float, fps: float) -> Motion:
+    def mix(one: Array, other: Array) -> Array:
+        return one * np.float32(1 - share) + other * np.float32(share)
+
+    return Motion(
+        mix(low.expression, high.expression), mix(low.head, high.head), mix(low.gaze, high.gaze), low.spec.at(fps)
+    )
+
+
+def house_fps(info: MediaInfo) -> float:
+    """The rate to track a video at: its own up to 60, the house's when it does not say."""
+    return min(info.fps, 60.0) or float(HOUSE_FPS)
