@@ -16,6 +16,7 @@ import pytest
 
 from liveface.errors import SignalError
 from liveface.signals import formats, image
+from liveface.signals.colour import to_srgb
 from liveface.signals.image import BACKGROUND, MAX_SIDE, orient, read_image
 
 # A 16 x 16 CMYK JPEG with Adobe's marker, made for this test: upper half C0 M200 Y200 K0, lower C200 M30 Y0 K60.
@@ -24,6 +25,8 @@ CMYK = base64.b64decode(
     "FBUU/8AAFAgAEAAQBEMRAE0RAFkRAEsRAP/EABcAAQEBAQAAAAAAAAAAAAAAAAAICQr/xAAUEAEAAAAAAAAAAAAAAAAAAAAA/9oADgRDAE0AWQBL"
     "AAA/ANU0eI8apgDnpbjOhZL4A//Z"
 )
+
+LOSSLESS_WEBP = (cv2.IMWRITE_WEBP_QUALITY, 101)
 
 
 def chart(height=48, width=64):
@@ -57,6 +60,14 @@ def jpeg_turned(pixels, orientation):
 
 def chunk(kind, body):
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def one_frame(container, stream, pixels):
+    """Encode a single picture and flush."""
+    frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format=stream.pix_fmt)
+    frame.pts, frame.time_base = 0, Fraction(1, 25)
+    container.mux(stream.encode(frame))
+    container.mux(stream.encode(None))
 
 
 def png_with(data, kind, body):
@@ -143,9 +154,6 @@ def test_grey(tmp_path):
     assert (pixels == chart()[..., :1]).all()
 
 
-LOSSLESS_WEBP = (cv2.IMWRITE_WEBP_QUALITY, 101)
-
-
 @pytest.mark.parametrize(("suffix", "options"), [(".png", ()), (".webp", LOSSLESS_WEBP), (".tiff", ())])
 def test_alpha_shows_grey(tmp_path, suffix, options):
     alpha = np.full((48, 64, 1), 255, np.uint8)
@@ -182,12 +190,95 @@ def test_first_frame_of_an_animation(tmp_path, caplog, name, codec, layout):
     assert "animation" in caplog.text
 
 
+def p3_profile(curve=None, primaries=None):
+    """A Display P3 colour profile as phones embed it, reduced to what it takes."""
+    if curve is None:  # sRGB's own curve as a parametric one of type 3
+        values = [round(v * 65536) for v in (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)]
+        curve = b"para" + bytes(4) + struct.pack(">HH5i", 3, 0, *values)
+    primaries = primaries or ((0.51512, 0.2412, -0.00105), (0.29198, 0.69225, 0.04189), (0.1571, 0.06657, 0.78407))
+    bodies = [b"XYZ " + bytes(4) + struct.pack(">3i", *(round(v * 65536) for v in xyz)) for xyz in primaries]
+    names = (b"rXYZ", b"gXYZ", b"bXYZ", b"rTRC", b"gTRC", b"bTRC")
+    table, data, at = b"", b"", 132 + 12 * 6
+    for name, body in zip(names, [*bodies, curve, curve, curve], strict=True):
+        table += struct.pack(">4sII", name, at + len(data), len(body))
+        data += body
+    return bytes(16) + b"RGB XYZ " + bytes(104) + struct.pack(">I", 6) + table + data
+
+
+# sRGB's red, green and blue as Display P3 writes them. Source: CSS Color 4, color(display-p3 ...).
+P3_SAME = {(234, 51, 35): (255, 0, 0), (117, 251, 76): (0, 255, 0), (0, 0, 245): (0, 0, 255)}
+
+
+@pytest.mark.parametrize("holder", ["jpeg", "png", "webp", "heic"])
+def test_colour_profiles_are_applied(tmp_path, holder):
+    profile = p3_profile()
+    for stored, wanted in P3_SAME.items():
+        pixels = np.full((64, 64, 3), stored, np.uint8)
+        if holder == "jpeg":
+            data = encoded(pixels, ".jpg", (cv2.IMWRITE_JPEG_QUALITY, 100))
+            cut = len(profile) // 2  # two parts, as large profiles come
+            for number, part in ((2, profile[cut:]), (1, profile[:cut])):
+                block = b"ICC_PROFILE\0" + bytes([number, 2]) + part
+                data = data[:2] + b"\xff\xe2" + struct.pack(">H", len(block) + 2) + block + data[2:]
+        elif holder == "png":
+            data = png_with(encoded(pixels, ".png"), b"iCCP", b"P3\0\0" + zlib.compress(profile))
+        elif holder == "webp":
+            plain = encoded(pixels, ".webp", LOSSLESS_WEBP)
+            extended = struct.pack("<4sIB3x", b"VP8X", 10, 0x20) + 2 * struct.pack("<I", 63)[:3]
+            extended += struct.pack("<4sI", b"ICCP", len(profile)) + profile + bytes(len(profile) % 2)
+            body = b"WEBP" + extended + plain[12:]
+            data = b"RIFF" + struct.pack("<I", len(body)) + body
+        else:
+            data = heif(pixels, profile=profile)
+        got = read(tmp_path, data).astype(int).mean((0, 1))
+        assert np.abs(got - wanted).max() <= (6 if holder in ("heic", "jpeg") else 3)
+
+
+def test_other_profiles_leave_the_picture_alone():
+    pixels = chart()
+    srgb = ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.7141))
+    flat = ((0, 0, 0),) * 3
+    for profile in (b"", bytes(500), p3_profile()[:200], p3_profile(primaries=srgb), p3_profile(primaries=flat)):
+        assert to_srgb(pixels, profile) is pixels
+
+
+def test_curves_of_profiles():
+    grey = np.arange(256, dtype=np.uint8)[None, :, None].repeat(3, 2)
+    srgb = ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.7141))
+    curves = {
+        b"curv" + bytes(4) + struct.pack(">I", 0): 1.0,
+        b"curv" + bytes(4) + struct.pack(">IH", 1, round(1.8 * 256)): 1.8,
+        b"curv"
+        + bytes(4)
+        + struct.pack(">I1024H", 1024, *(round(65535 * (i / 1023) ** 1.8) for i in range(1024))): 1.8,
+        b"para" + bytes(4) + struct.pack(">HHi", 0, 0, round(1.8 * 65536)): 1.8,
+        b"para" + bytes(4) + struct.pack(">HH3i", 1, 0, round(1.8 * 65536), 65536, 0): 1.8,
+    }
+    for curve, gamma in curves.items():
+        light = (np.arange(256) / 255) ** gamma
+        wanted = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055) * 255
+        assert np.abs(to_srgb(grey, p3_profile(curve, srgb))[0, :, 1] - wanted).max() <= 1
+
+
 def heif_box(kind, *parts):
     body = b"".join(parts)
     return struct.pack(">I", 8 + len(body)) + kind + body
 
 
-def heif(pixels, columns=1, rows=1, turn=0):
+def hevc_units(pixels):
+    """The three parameter sets of one H.265 picture, then its slices."""
+    context = av.CodecContext.create("libx265", "w")
+    context.height, context.width = pixels.shape[:2]
+    context.pix_fmt, context.time_base, context.framerate = "yuv420p", Fraction(1, 25), Fraction(25)
+    context.options = {"x265-params": "log-level=none:info=0", "crf": "8"}
+    frame = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format="yuv420p")
+    frame.pts = 0
+    stream = b"".join(bytes(packet) for packet in [*context.encode(frame), *context.encode(None)])
+    units = [unit.rstrip(b"\0") for unit in stream.split(b"\0\0\1")[1:]]
+    return sorted(units, key=lambda unit: unit[0] >> 1 not in (32, 33, 34))
+
+
+def heif(pixels, columns=1, rows=1, turn=0, profile=b""):
     """A HEIC picture of `columns` x `rows` tiles, as phones write them. Source: ISO/IEC 23008-12."""
     height, width = pixels.shape[:2]
     th, tw = -(-height // rows // 32) * 32, -(-width // columns // 32) * 32
@@ -196,18 +287,10 @@ def heif(pixels, columns=1, rows=1, turn=0):
     for row in range(rows):
         for column in range(columns):
             tile = np.ascontiguousarray(canvas[row * th : row * th + th, column * tw : column * tw + tw])
-            memory = io.BytesIO()
-            with av.open(memory, "w", format="mp4") as container:
-                options = {"x265-params": "log-level=none", "crf": "8"}
-                stream = container.add_stream("libx265", rate=1, options=options)
-                stream.width, stream.height, stream.pix_fmt = tw, th, "yuv420p"
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(tile, "rgb24")))
-                container.mux(stream.encode(None))
-            data = memory.getvalue()
-            at = data.index(b"hvcC") - 4
-            config = data[at : at + struct.unpack_from(">I", data, at)[0]]
-            at = data.index(b"mdat") - 4
-            samples.append(data[at + 8 : at + struct.unpack_from(">I", data, at)[0]])
+            units = hevc_units(tile)
+            heads = [b"".join([bytes([unit[0] >> 1, 0, 1]), struct.pack(">H", len(unit)), unit]) for unit in units[:3]]
+            config = heif_box(b"hvcC", b"\1", bytes(20), b"\3\3", *heads)  # 4-byte lengths, 3 arrays
+            samples.append(b"".join(struct.pack(">I", len(unit)) + unit for unit in units[3:]))
     grid = len(samples) > 1
     count = len(samples)
     ids = list(range(1, count + 1))
@@ -224,8 +307,10 @@ def heif(pixels, columns=1, rows=1, turn=0):
         number_of_items = struct.pack(">I", len(items))
         properties = [config, heif_box(b"ispe", full, struct.pack(">II", tw, th))]
         properties += [heif_box(b"ispe", full, struct.pack(">II", width, height)), heif_box(b"irot", bytes([turn]))]
+        properties += [heif_box(b"colr", b"prof", profile)]
         owners = b"".join(struct.pack(">HBBB", number, 2, 0x81, 2) for number in ids[: count if grid else 0])
-        owners += struct.pack(">HBBB", count + 1, 2, 3, 0x84) if grid else struct.pack(">HBBBB", 1, 3, 0x81, 3, 0x84)
+        own = (3, 0x84, 5) if grid else (0x81, 3, 0x84, 5)
+        owners += struct.pack(f">HB{len(own)}B", count + 1 if grid else 1, len(own), *own)
         parts = [
             heif_box(b"hdlr", full, bytes(4), b"pict", bytes(13)),
             heif_box(b"pitm", full, struct.pack(">H", count + 1 if grid else 1)),
@@ -256,10 +341,9 @@ def test_heic_in_tiles_and_turned(tmp_path):
 def test_avif(tmp_path):
     path = tmp_path / "photo.avif"
     with av.open(str(path), "w", format="avif") as container:
-        stream = container.add_stream("libsvtav1", rate=1, options={"preset": "10", "crf": "20"})
+        stream = container.add_stream("libsvtav1", rate=25, options={"preset": "10", "crf": "20"})
         stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p"
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(chart(96, 128), "rgb24")))
-        container.mux(stream.encode(None))
+        one_frame(container, stream, chart(96, 128))
     near(read_image(path), chart(96, 128), 8)
 
 
@@ -290,8 +374,7 @@ def animated_gif():
     with av.open(memory, "w", format="gif") as container:
         stream = container.add_stream("gif", rate=10)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "rgb8"
-        container.mux(stream.encode(av.VideoFrame.from_ndarray(chart(), "rgb24").reformat(format="rgb8")))
-        container.mux(stream.encode(None))
+        one_frame(container, stream, chart())
     return memory.getvalue()
 
 

@@ -159,7 +159,9 @@ def test_cover_art_is_no_video(tmp_path):
         cover.width, cover.height, cover.pix_fmt = 64, 48, "rgb24"
         cover.disposition = Disposition.attached_pic
         container.start_encoding()
-        container.mux(cover.encode(av.VideoFrame.from_ndarray(grey(99), "rgb24")))
+        picture = av.VideoFrame.from_ndarray(grey(99), "rgb24")
+        picture.pts, picture.time_base = 0, Fraction(1)
+        container.mux(cover.encode(picture))
         mux_sound(container, sound, clicks(44_100, 132_300)[None], 44_100)
     assert probe(path).kind == "audio"
     assert len(whole(read_audio(path))) == 72_000
@@ -283,7 +285,9 @@ def test_colour_matrix(tmp_path, size, space, tagged):
             stream.codec_context.colorspace = 1 if space == "ITU709" else 6
         frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), colour, np.uint8), "rgb24")
         options = {"dst_colorspace": space, "src_color_range": "JPEG", "dst_color_range": "MPEG"}
-        container.mux(stream.encode(frame.reformat(format="yuv420p", **options)))
+        frame = frame.reformat(format="yuv420p", **options)
+        frame.pts, frame.time_base = 0, Fraction(1, 25)
+        container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     pixels = next(iter(read_video(path))).pixels
     assert np.abs(pixels.astype(int) - colour).max() <= 4

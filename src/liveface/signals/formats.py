@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 MOTION_COLUMNS = ("eyeblinkleft", "jawopen")  # both stand in the first line of every ARKit motion table
+MAX_PROFILE = 4_000_000  # bytes of a colour profile; those of printers reach 3 MB
 TEXT_SAMPLE = 4096  # bytes looked at when telling text from binary data; chosen
 
 
@@ -28,6 +30,7 @@ class Picture:
         orientation: EXIF orientation 1 to 8; 1 needs nothing.
         frames: pictures in the file; above 1 it is an animation (2 stands for "several" where counting is dear).
         complete: False when the file ends before its picture does.
+        profile: embedded ICC colour profile, or nothing.
         tiles: HEIC only: stream ids of the picture's tiles in reading order, and tiles in one row.
     """
 
@@ -37,6 +40,7 @@ class Picture:
     orientation: int = 1
     frames: int = 1
     complete: bool = True
+    profile: bytes = b""
     tiles: tuple[tuple[int, ...], int] = ((), 1)
 
     @property
@@ -52,7 +56,7 @@ def picture(data: bytes) -> Picture | None:
         if name:
             try:
                 return parse(data, name)
-            except (struct.error, IndexError, ValueError):
+            except (struct.error, LookupError, ValueError, zlib.error):
                 return Picture(name, complete=False)
     return None
 
@@ -148,6 +152,8 @@ def _jpeg(data: bytes, name: str) -> Picture:
             found = replace(found, width=width, height=height)
         elif marker == 0xE1 and body[:6] == b"Exif\0\0":
             found = replace(found, orientation=exif_orientation(body[6:]))
+        elif marker == 0xE2 and body[:12] == b"ICC_PROFILE\0":  # in parts, which follow each other in order
+            found = replace(found, profile=found.profile + body[14:])
         elif marker == 0xDA:  # the scan: from here on FF D9 can only be the end, other FF bytes are escaped
             return replace(found, complete=data.find(b"\xff\xd9", at + length) >= 0)
         at += 1 + length
@@ -164,6 +170,9 @@ def _png(data: bytes, name: str) -> Picture:
             found = replace(found, frames=struct.unpack_from(">I", data, at + 8)[0])
         elif kind == b"eXIf":
             found = replace(found, orientation=exif_orientation(data[at + 8 : at + 8 + length]))
+        elif kind == b"iCCP":
+            packed = data[at + 8 : at + 8 + length].split(b"\0", 1)[1][1:]
+            found = replace(found, profile=zlib.decompressobj().decompress(packed, MAX_PROFILE))
         elif kind == b"IEND":
             ended = True
             break
@@ -210,6 +219,8 @@ def _webp(data: bytes, name: str) -> Picture:
             found = replace(found, width=(bits & 0x3FFF) + 1, height=(bits >> 14 & 0x3FFF) + 1)
         elif kind == b"ANMF":
             frames += 1
+        elif kind == b"ICCP":
+            found = replace(found, profile=body)
         elif kind == b"EXIF":
             found = replace(found, orientation=exif_orientation(body.removeprefix(b"Exif\0\0")))
         at += 8 + length + (length & 1)
@@ -272,17 +283,17 @@ def _heif(data: bytes, name: str) -> Picture:
     parts = {kind: (a, b) for kind, a, b in _boxes(data, *meta)}
     at = parts[b"pitm"][0]
     (primary,) = struct.unpack_from(">H" if data[at] == 0 else ">I", data, at + 4)
-    width, height, turn, mirror = _item_properties(data, parts[b"iprp"], primary)
+    width, height, turn, mirror, profile = _item_properties(data, parts[b"iprp"], primary)
     orientation = {0: 1, 1: 8, 2: 3, 3: 6}[turn]
     if mirror is not None:  # after the turn: 0 exchanges top and bottom, 1 left and right
         orientation = {1: (4, 2), 8: (5, 7), 3: (2, 4), 6: (7, 5)}[orientation][mirror]
     tiles = _item_references(data, parts[b"iref"], primary) if b"iref" in parts else ()
     columns = _grid_columns(data, parts, primary) if tiles else 1
-    return Picture(name, width, height, orientation, frames, complete, (tiles or (primary,), columns))
+    return Picture(name, width, height, orientation, frames, complete, profile, (tiles or (primary,), columns))
 
 
-def _item_properties(data: bytes, iprp: tuple[int, int], item: int) -> tuple[int, int, int, int | None]:
-    """Width, height, quarter turns anticlockwise and mirror axis of one item."""
+def _item_properties(data: bytes, iprp: tuple[int, int], item: int) -> tuple[int, int, int, int | None, bytes]:
+    """Width, height, quarter turns anticlockwise, mirror axis and colour profile of one item."""
     parts = {kind: (a, b) for kind, a, b in _boxes(data, *iprp)}
     kinds = _boxes(data, *parts[b"ipco"])
     at = parts[b"ipma"][0]
@@ -291,6 +302,7 @@ def _item_properties(data: bytes, iprp: tuple[int, int], item: int) -> tuple[int
     at += 8
     width = height = turn = 0
     mirror: int | None = None
+    profile = b""
     for _ in range(count):
         (owner,) = struct.unpack_from(">I" if wide else ">H", data, at)
         at += 4 if wide else 2
@@ -301,14 +313,16 @@ def _item_properties(data: bytes, iprp: tuple[int, int], item: int) -> tuple[int
             at += 2 if large else 1
             if owner != item or not 1 <= index <= len(kinds):
                 continue
-            kind, start, _ = kinds[index - 1]
+            kind, start, end = kinds[index - 1]
             if kind == b"ispe":
                 width, height = struct.unpack_from(">II", data, start + 4)
             elif kind == b"irot":
                 turn = data[start] & 3
             elif kind == b"imir":
                 mirror = data[start] & 1
-    return width, height, turn, mirror
+            elif kind == b"colr" and data[start : start + 4] in (b"prof", b"rICC"):
+                profile = data[start + 4 : end]
+    return width, height, turn, mirror, profile
 
 
 def _item_references(data: bytes, iref: tuple[int, int], item: int) -> tuple[int, ...]:

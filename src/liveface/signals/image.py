@@ -2,7 +2,7 @@
 
 OpenCV decodes JPEG (CMYK too), PNG, WebP, TIFF, BMP, PNM and JPEG 2000; PyAV decodes GIF, AVIF and HEIC, whose tiles
 are put together here. The turn a camera notes is always applied by this module, from its own reading of the header.
-Colour profiles other than sRGB are not applied; see docs/decisions/media.md.
+Embedded colour profiles of cameras and phones are applied (`colour`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liveface.errors import SignalError
+from liveface.signals.colour import to_srgb
 from liveface.signals.formats import Picture, picture
 from liveface.types import Pixels
 
@@ -48,7 +49,7 @@ def read_image(path: str | Path, max_side: int = MAX_SIDE) -> Pixels:
     pixels = _decode_frame(data, header, max_side, path.name)
     if header.frames > 1:
         _log.warning("%s is an animation; its first frame is used.", path.name)
-    return _fit(pixels, max_side)
+    return to_srgb(_fit(pixels, max_side), header.profile)
 
 
 def checked_header(data: bytes, name: str) -> Picture:
