@@ -1,8 +1,9 @@
 """How well predicted motion follows the voice: opening of the lips, lag, closures, silence, jitter.
 
-Notable choices: everything is measured on the opening of the inner lips in percent of the distance between the outer
-eye corners, of tracked pictures and of predicted faces alike; every score stands beside the same score with another
-recording's sound; a closure counts when the lips come within a fifth of the speaker's own range of their rest.
+Notable choices: everything is measured on the opening of the inner lips in percent of the inter-ocular distance (0.7
+of the outer eye corners, as in `metrics`), of tracked pictures and of predicted faces alike; every score stands beside
+the same score with another recording's sound; a closure counts when the lips come within a fifth of the speaker's own
+range of their rest.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from liveface.errors import SignalError
+from liveface.metrics import EYE_CORNERS, IOD_SHARE
 from liveface.motion.audio import SpeechToMotion
 from liveface.motion.face_model import FaceModel
 from liveface.signals.face import FaceTracker
@@ -23,7 +25,6 @@ from liveface.signals.media import read_audio, read_video
 from liveface.types import HOUSE_FPS, HOUSE_RATE_HZ, Array
 
 LIP_PAIRS = ((82, 87), (13, 14), (312, 317))  # upper and lower inner lip, middle third, of MediaPipe's mesh
-EYE_CORNERS = (33, 263)
 CLOSED = 0.2  # share of the range of openings that counts as closed
 MOST_LAG = 8  # frames
 PRESSED, OPEN_VOWELS = ("P", "B", "M"), ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "EY", "OW", "IY")
@@ -39,7 +40,7 @@ Phone = tuple[str, float, float]  # name, start and end in seconds
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A recording with its true opening `[T]` at house frames, percent of the eye distance."""
+    """A recording with its true opening `[T]` at house frames, percent of the inter-ocular distance."""
 
     name: str
     group: str
@@ -49,8 +50,12 @@ class Clip:
 
 
 def opening(points: Array) -> Array:
-    """Inner-lip opening `[T]` of points `[T, 478, 2 or 3]`, in percent of the distance of the outer eye corners."""
-    eyes = np.linalg.norm(points[:, EYE_CORNERS[0]] - points[:, EYE_CORNERS[1]], axis=-1)
+    """Inner-lip opening `[T]` of points `[T, 478, 2 or 3]`, in percent of the inter-ocular distance.
+
+    Measured in the plane of the picture, because a tracker's depth is a guess.
+    """
+    points = points[..., :2]
+    eyes = IOD_SHARE * np.linalg.norm(points[:, EYE_CORNERS[0]] - points[:, EYE_CORNERS[1]], axis=-1)
     gaps = [np.linalg.norm(points[:, low] - points[:, high], axis=-1) for high, low in LIP_PAIRS]
     return (100 * np.mean(gaps, axis=0) / np.maximum(eyes, 1e-6)).astype(np.float32)
 
@@ -62,7 +67,7 @@ def opening_of(expression: Array, model: FaceModel | None = None) -> Array:
     for high, low in LIP_PAIRS:
         rest = model.mean[low, 1] - model.mean[high, 1]
         gaps.append(rest + expression @ (model.expression[:, low, 1] - model.expression[:, high, 1]))
-    eyes = float(np.linalg.norm(model.mean[EYE_CORNERS[0]] - model.mean[EYE_CORNERS[1]]))
+    eyes = IOD_SHARE * float(np.linalg.norm((model.mean[EYE_CORNERS[0]] - model.mean[EYE_CORNERS[1]])[:2]))
     return (100 * np.maximum(np.mean(gaps, axis=0), 0) / eyes).astype(np.float32)
 
 
@@ -100,7 +105,7 @@ def closures(track: Array, phones: Sequence[Phone], names: Sequence[str]) -> tup
 
 
 def jitter(track: Array) -> float:
-    """Mean absolute second difference of a track, percent of the eye distance a frame squared."""
+    """Mean absolute second difference of a track, percent of the inter-ocular distance a frame squared."""
     return float(np.abs(np.diff(track, 2)).mean()) if len(track) > 2 else 0.0
 
 
@@ -178,7 +183,7 @@ def _recall(tracks: Sequence[Array], clips: Sequence[Clip], names: Sequence[str]
 
 
 def silence(model: SpeechToMotion, seconds: float = 6.0) -> dict[str, float]:
-    """Opening over rest in percent of the eye distance for quiet, noise, and after speech-like sound ends."""
+    """Opening over rest in percent of the inter-ocular distance for quiet, noise, and after speech-like sound ends."""
     rest = float(opening_of(np.zeros((1, 52), np.float32))[0])
     rng, count = np.random.default_rng(0), int(seconds * HOUSE_RATE_HZ)
     white = rng.normal(size=count).astype(np.float32)

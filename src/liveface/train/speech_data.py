@@ -20,6 +20,7 @@ import numpy.typing as npt
 import soxr
 
 from liveface.errors import RecipeError, SignalError
+from liveface.metrics import EYE_CORNERS, IOD_SHARE
 from liveface.motion.audio import MOUTH_TRACKS
 from liveface.signals.features import FRAME_SAMPLES, HOPS_PER_FRAME, MELS, log_mel
 from liveface.train import phones as speech
@@ -134,7 +135,7 @@ def video_items(
             tracks, opened = label_clip(space, content["points"].astype(np.float32), float(content["fps"]))
         raw.setdefault(speaker_of(name), []).append((name, smooth(tracks), opened[:, 0]))
     items = []
-    eyes_cm = float(np.linalg.norm(space.mean[33] - space.mean[263]))
+    eyes_cm = IOD_SHARE * float(np.linalg.norm((space.mean[EYE_CORNERS[0]] - space.mean[EYE_CORNERS[1]])[:2]))
     for speaker, clips in raw.items():
         factor = lively([tracks for _, tracks, _ in clips], space)
         if speaker not in styles:

@@ -27,6 +27,8 @@ CHIN = (152, 148, 377, 176, 400, 199, 200, 18, 83, 313, 201, 421, 171, 396)
 DEPTH_WEIGHT = 0.35  # the tracker's depth is guessed from the picture
 RIDGE = 0.004  # cm^2 a squared coefficient costs, relative to the mean squared error of a point
 SPARSE = 0.0015  # cm^2 a coefficient costs
+COSTLY = {"jawForward": 3, "mouthFrownLeft": 4, "mouthPressLeft": 2, "mouthShrugUpper": 3, "mouthRollUpper": 2}
+"""Tracks that cost more than others: they imitate what jaw and lips do (corners sink when the jaw opens)."""
 ROUNDS = 300  # of the projected gradient; changes afterwards are under 1e-3
 
 
@@ -97,7 +99,8 @@ def solve_mouth(space: MouthSpace, moved: Array) -> Array:
     target = (moved * scale).reshape(len(moved), -1)
     count = len(space.points)
     gram = flat @ flat.T / count + RIDGE * np.eye(len(flat), dtype=np.float32)
-    pull = target @ flat.T / count - SPARSE
+    cost = np.array([SPARSE * COSTLY.get(names[0], 1.0) for names in MOUTH_TRACKS], np.float32)
+    pull = target @ flat.T / count - cost
     rate = 1 / np.linalg.eigvalsh(gram)[-1]
     value = np.zeros_like(pull)
     ahead, pace = value, 1.0
