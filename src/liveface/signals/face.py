@@ -29,6 +29,7 @@ MAX_YAW_DEG = 45.0  # beyond this the far half of the face is invented (seen)
 MIN_SCORE = 0.5  # MediaPipe's threshold for detector and mesh
 _CROP = 1.5  # crop side over face box side; face_landmark graph
 _EYE_CROP = 2.3  # crop side over eye width; iris_landmark graph
+_NEARBY = ((0.02, 0.0, 1.05, 0.04), (-0.02, 0.0, 1.0, -0.04), (0.0, 0.02, 0.95, 0.04), (0.0, -0.02, 1.0, -0.04))
 _RIGHT_EYE, _LEFT_EYE = (33, 133), (362, 263)  # corners, image left to image right; the person's own right and left
 # Points the iris network sees better than the mesh network: the lid edge and the two rings around it, lower then upper.
 _RIGHT_LIDS = (
@@ -214,6 +215,19 @@ def _roi_of_points(points: Array) -> tuple[Array, float, float]:
     return (low + high) / 2, _CROP * float(max(high - low)), float(np.arctan2(across[1], across[0]))
 
 
+def _ease(last: tuple[Array, float, float], found: tuple[Array, float, float]) -> tuple[Array, float, float]:
+    """The next crop: it drifts after a face that is nearly still and jumps after one that moves.
+
+    The network's points shift with its crop; a calm crop takes a third of the jitter off (measured, see
+    docs/decisions/face-tracking.md).
+    """
+    (centre, side, angle), (to_centre, to_side, to_angle) = last, found
+    turn = float(np.arctan2(np.sin(to_angle - angle), np.cos(to_angle - angle)))
+    moved = max(float(np.linalg.norm(to_centre - centre)) / side, abs(to_side / side - 1), abs(turn))
+    share = min(1.0, 0.15 + 10 * moved)
+    return centre + share * (to_centre - centre), side + share * (to_side - side), angle + share * turn
+
+
 def _mesh(pixels: Pixels, centre: Array, side: float, angle: float) -> tuple[Array, float]:
     """468 points `[468, 3]` in picture pixels and the score of one crop."""
     network = _network("face_landmark.tflite")
@@ -281,7 +295,7 @@ class FaceTracker:
         _check(pixels)
         for view, short_range in _views(*pixels.shape[:2]):
             boxes = _detect_view(pixels, view, short_range=short_range)
-            tried = (_follow(pixels, _roi_of_box(box), rounds=3 if self.static else 2) for box in boxes)
+            tried = (_follow(pixels, _roi_of_box(box), 3 if self.static else 2, _NEARBY * self.static) for box in boxes)
             found = [face for face in tried if face is not None]
             if found:
                 return sorted(found, key=lambda face: -face.height)
@@ -297,9 +311,9 @@ class FaceTracker:
         """
         _check(pixels)
         if self._roi is not None and not self.static:
-            followed = _follow(pixels, self._roi, rounds=1)
+            followed = _follow(pixels, self._roi, 1)
             if followed is not None:
-                self._roi = _roi_of_points(followed.points)
+                self._roi = _ease(self._roi, _roi_of_points(followed.points))
                 return followed
         found = self.faces(pixels)
         if not found or (face is not None and not 1 <= face <= len(found)):
@@ -316,8 +330,14 @@ def _check(pixels: Pixels) -> None:
         raise SignalError(f"picture has shape {shape} and type {dtype}; expected (height, width, 3) and uint8.")
 
 
-def _follow(pixels: Pixels, roi: tuple[Array, float, float], rounds: int) -> Face | None:
-    """Mesh and irises from a crop; more rounds re-centre the crop on the points just found."""
+def _follow(
+    pixels: Pixels, roi: tuple[Array, float, float], rounds: int, nearby: tuple[tuple[float, ...], ...] = ()
+) -> Face | None:
+    """Mesh and irises from a crop.
+
+    More rounds re-centre the crop on the points just found; the mesh is then averaged over crops nearby, each given
+    by its shift right and down as a share of the side, its relative size and its turn in radians.
+    """
     for _ in range(rounds):
         mesh, score = _mesh(pixels, *roi)
         if score < MIN_SCORE or not np.isfinite(mesh).all():
@@ -325,6 +345,11 @@ def _follow(pixels: Pixels, roi: tuple[Array, float, float], rounds: int) -> Fac
         roi = _roi_of_points(mesh)
         if roi[1] < 4:
             return None
+    for right, down, size, turn in nearby:
+        centre, side, angle = roi
+        shifted = centre + side * np.array([right, down], np.float32)
+        mesh = mesh + _mesh(pixels, shifted, side * size, angle + turn)[0]
+    mesh = np.asarray(mesh / (1 + len(nearby)), np.float32)
     right_lids, right_iris = _iris(pixels, mesh, _RIGHT_EYE, mirror=False)
     left_lids, left_iris = _iris(pixels, mesh, _LEFT_EYE, mirror=True)
     points = np.concatenate([mesh, right_iris, left_iris])
