@@ -135,7 +135,9 @@ class VideoReader:
                 yield from self._repeat(convert(waiting), count, placed.end)
                 count = placed.end
         if count < 0.9 * self.frames_estimate - 2:
-            _log.warning("%s ends after %.1f s of %.1f s.", self.path.name, count / self.fps, self.duration_s)
+            _log.warning(
+                "the picture of %s ends after %.1f s of %.1f s.", self.path.name, count / self.fps, self.duration_s
+            )
 
     def _repeat(self, pixels: Pixels, start: int, end: int) -> Iterator[Frame]:
         for index in range(start, end):
@@ -184,10 +186,15 @@ class AudioReader:
         return round(self.duration_s * self.rate_hz)
 
     def __iter__(self) -> Iterator[AudioBlock]:
-        self.peak = 0.0
+        self.peak, end = 0.0, 0
         for block in sliced(self._samples(), self.rate_hz, round(self.rate_hz * SLICE_S)):
             self.peak = max(self.peak, float(np.abs(block.samples).max(initial=0.0)))
+            end = block.start + len(block.samples)
             yield block
+        if end < 0.9 * self.samples_estimate - 0.1 * self.rate_hz:
+            _log.warning(
+                "the sound of %s ends after %.1f s of %.1f s.", self.path.name, end / self.rate_hz, self.duration_s
+            )
 
     def _samples(self) -> Iterator[Array]:
         """Samples at the wanted rate, in pieces of any length."""
