@@ -54,6 +54,7 @@ CAMERA_CM = 60.0  # distance of the assumed camera, as at a desk
 TURN_LIMIT = 0.42  # radians (24 degrees): larger turns ease towards this, for the photo holds no more
 HIDDEN_FACING = 0.15  # cosine to the line of sight below which a point's skin is not seen well enough, chosen
 UNCOVER_TURN = 0.25  # radians of turn after which hidden skin is drawn wholly from its border, chosen
+SEAM_OPEN_CM = 0.4  # lips farther apart than this no longer share a line, chosen
 WISP_REACH_CM = 4.0  # loose hair is looked for this far from the person, chosen
 OPEN_MOUTH_SHARE = 0.035  # a photo's mouth counts as open above this share of the distance between the eyes' corners
 ABSOLUTE = tuple(
@@ -245,8 +246,19 @@ class _Lips:
         if not self.open_in_photo:
             wanted = wanted + self._own_gap
         missing = wanted - (formed[LIP_LOWER] - formed[LIP_UPPER])
-        formed[_upper_lip()] -= self._spread_up @ (missing / 2)
-        formed[_lower_lip()] += self._spread_low @ (missing / 2)
+        seam = self._level(formed) * (1 - min(float(along.max()) / SEAM_OPEN_CM, 1.0)) if self.open_in_photo else 0
+        formed[_upper_lip()] += self._spread_up @ (seam - missing / 2)
+        formed[_lower_lip()] += self._spread_low @ (seam + missing / 2)
+
+    def _level(self, formed: Array) -> Array:
+        """Shifts `[9, 3]` that lead the line where the lips meet straight into the corners of the mouth."""
+        line = np.concatenate(
+            [formed[LIP_CORNERS[:1]], (formed[LIP_UPPER] + formed[LIP_LOWER]) / 2, formed[LIP_CORNERS[1:]]]
+        )
+        even = line.copy()
+        for _ in range(3):
+            even[1:-1] = (even[:-2] + 2 * even[1:-1] + even[2:]) / 4
+        return (even - line)[1:-1]
 
 
 def seen_texture(points: Array, shape: Array, triangles: np.ndarray, yaw: float) -> Array:
@@ -312,6 +324,8 @@ def lip_texture(texture: Pixels, points: Array) -> Array:
             towards_lip = np.linalg.norm(seen - colour(middle[None]), axis=1) > np.linalg.norm(seen - skin, axis=1)
             first = int(np.argmax(towards_lip)) if towards_lip.any() else 4
             moved[at] = path[min(first + 1, 12)]
+    for inner, outer in zip(LIP_CORNERS, LIP_OUTER[[0, 10]], strict=True):
+        moved[inner] = points[inner] * 0.3 + points[outer] * 0.7
     return moved
 
 
