@@ -12,7 +12,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,6 @@ from liveface.motion.files import save_motion
 from liveface.motion.idle import IdleMotion
 from liveface.motion.solve import MotionSolver
 from liveface.render import renderers
-from liveface.signals.face import find_face
 from liveface.signals.image import read_image
 from liveface.signals.media import OUTPUT_RATE_HZ, probe, read_audio, read_video
 from liveface.sinks import VideoSink
@@ -163,11 +162,10 @@ class Session:
     def __init__(self, photo: str | Path | Pixels, options: Options | None = None, **named: Any) -> None:
         self.options = options or Options(**named)
         pixels = photo if isinstance(photo, np.ndarray) else read_photo(photo)
-        _, count = find_face(pixels, self.options.face)
-        if count > 1 and self.options.face is None:
-            _log.warning("the photo has %d faces; the largest is used (--face N takes another).", count)
         make = renderers()[self.options.renderer]
-        self.renderer = make(pixels, size=self.options.size, face=self.options.face, fps=self.options.fps)
+        self.renderer = make(pixels, size=self.options.size, face=self.options.face)
+        if self.renderer.faces > 1 and self.options.face is None:
+            _log.warning("the photo has %d faces; the largest is used (--face N takes another).", self.renderer.faces)
 
     def open(self, driver: str | Path) -> Driver:
         """The driver in a file, told by its content."""
@@ -187,7 +185,7 @@ class Session:
             stages.add("render", time.perf_counter() - since)
             waiting.append(sound)
             for frame in frames:
-                yield frame, waiting.pop(0)
+                yield replace(frame, fps=float(self.options.fps)), waiting.pop(0)
 
     def _flushed(
         self, stream: Iterator[tuple[Motion, AudioBlock | None]]
