@@ -117,10 +117,13 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("recipe", help="a TOML file of recipes/")
     one.add_argument("-o", "--output", help="run folder (runs/NAME)")
     one.add_argument("--device", help="cpu or cuda; what is there by default")
-    one = verb("evaluate", evaluate, "measure quality on held-out clips")
+    one = verb("evaluate", evaluate, "measure quality on held-out clips, or on clips of your own")
+    one.add_argument("clips", nargs="*", help="videos of a face to measure on instead of the held-out ones")
     one.add_argument("--data", help="the data folder (LIVEFACE_DATA, or ../shared/data)")
-    one.add_argument("-o", "--output", default="bench/results/evaluate.json", help="JSON to write")
-    one.add_argument("--seconds", type=float, default=10.0, help="of each clip, at most")
+    one.add_argument("-o", "--output", help="JSON to write (bench/results/evaluate.json; none for your own clips)")
+    one.add_argument("--seconds", type=float, default=8.0, help="of each clip, at most (8)")
+    one.add_argument("--renderer", default="mesh", help="how the photo is drawn (mesh)")
+    one.add_argument("--sheets", help="a folder for contact sheets; they show the people in the clips")
     one = verb("bench", bench, "measure speed and memory on this machine")
     one.add_argument("-o", "--output", default="bench/results/bench.json", help="JSON to write")
     one.add_argument("--seconds", type=float, default=8.0, help="of speech per measurement")
@@ -256,12 +259,23 @@ def train(given: argparse.Namespace) -> int:
 def evaluate(given: argparse.Namespace) -> int:
     """Quality on held-out clips."""
     from liveface.evaluate import evaluate as run
+    from liveface.evaluate import table
 
-    def say(line: str) -> None:
+    def say(stage: str, done: int, count: int) -> None:
         if not given.quiet:
-            sys.stderr.write(line + "\n")
+            sys.stderr.write(f"{done}/{count} {stage}\n" if count else f"{stage}\n")
 
-    print(run(given.data, Path(given.output), given.seconds, say))
+    output = given.output or (None if given.clips else "bench/results/evaluate.json")
+    report = run(
+        given.data,
+        clips=given.clips or None,
+        renderer=given.renderer,
+        seconds=given.seconds,
+        out=output,
+        sheets=given.sheets,
+        progress=say,
+    )
+    print(table(report))
     return 0
 
 
