@@ -213,6 +213,17 @@ def pin_meaning(mean: Array, expression: Array) -> Array:
     return pinned
 
 
+def part_lips(mean: Array) -> Array:
+    """Move overlapping lips of the mean face apart until they touch."""
+    parted = mean.copy()
+    _, upper, lower, _ = _LIP_ROWS
+    for up, low in zip(upper[1:-1], lower[1:-1], strict=True):
+        overlap = max(0.0, float(parted[up, 1] - parted[low, 1]))
+        parted[up, 1] -= overlap / 2
+        parted[low, 1] += overlap / 2
+    return parted
+
+
 def learn_modes(shifts: Array, mean: Array, modes: int) -> Array:
     """Principal, symmetric-in-law modes `[modes, 478, 3]` of personal shifts `[P, 478, 3]`, one deviation each."""
     twin = mirror_index(mean)
@@ -281,5 +292,5 @@ def _refreshed(model: FaceModel, shifts: Array, expression: Array, recipe: FaceM
     centres = model.eye_centre.copy()
     for eye in range(2):
         centres[eye] += common[list(LIDS[eye])].mean(0)
-    mean, identity = with_irises((model.mean + common).astype(np.float32), identity, centres)
+    mean, identity = with_irises(part_lips((model.mean + common).astype(np.float32)), identity, centres)
     return FaceModel(mean, identity, expression, centres, model.triangles)
