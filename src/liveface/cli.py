@@ -1,7 +1,7 @@
 """The verbs: parse, call one function, print. No logic.
 
-Exit codes: 0 done, 2 a `LivefaceError` in one sentence, 130 Ctrl-C, 141 a closed pipe. Progress and notes go to
-standard error, so that `-o -` can be piped; `-q` silences them; `--debug` shows tracebacks.
+Exit codes: 0 done, 2 a `LivefaceError` in one sentence, 130 Ctrl-C, 141 a closed pipe, 143 asked to end. Progress and
+notes go to standard error, so that `-o -` can be piped; `-q` silences them; `--debug` shows tracebacks.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -125,8 +126,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--renderer", default="mesh", help="how the photo is drawn (mesh)")
     one.add_argument("--sheets", help="a folder for contact sheets; they show the people in the clips")
     one = verb("bench", bench, "measure speed and memory on this machine")
-    one.add_argument("-o", "--output", default="bench/results/bench.json", help="JSON to write")
-    one.add_argument("--seconds", type=float, default=8.0, help="of speech per measurement")
+    one.add_argument("--save", action="store_true", help="store the JSON as bench/results/bench.json")
+    one.add_argument("--seconds", type=float, default=8.0, help="of video per measurement (8)")
+    one.add_argument("--repeats", type=int, default=3, help="of every measurement; the fastest counts (3)")
     return top
 
 
@@ -180,7 +182,7 @@ def _made(report: Any) -> str:
 def demo(given: argparse.Namespace) -> int:
     """The embedded portrait and speech."""
     from liveface import session, weights
-    from liveface.bench import peak_memory_mb
+    from liveface.machine import peak_memory_mb
 
     meter = Meter(quiet=given.quiet)
     photo, speech = weights.path("portrait.jpg"), weights.path("speech.flac")
@@ -261,10 +263,6 @@ def evaluate(given: argparse.Namespace) -> int:
     from liveface.evaluate import evaluate as run
     from liveface.evaluate import table
 
-    def say(stage: str, done: int, count: int) -> None:
-        if not given.quiet:
-            sys.stderr.write(f"{done}/{count} {stage}\n" if count else f"{stage}\n")
-
     output = given.output or (None if given.clips else "bench/results/evaluate.json")
     report = run(
         given.data,
@@ -273,7 +271,7 @@ def evaluate(given: argparse.Namespace) -> int:
         seconds=given.seconds,
         out=output,
         sheets=given.sheets,
-        progress=say,
+        progress=_stage_teller(given),
     )
     print(table(report))
     return 0
@@ -281,10 +279,23 @@ def evaluate(given: argparse.Namespace) -> int:
 
 def bench(given: argparse.Namespace) -> int:
     """Speed on this machine."""
+    from liveface.bench import RESULTS, table
     from liveface.bench import bench as run
 
-    print(run(Path(given.output), given.seconds))
+    out = RESULTS if given.save else None
+    report = run(seconds=given.seconds, repeats=given.repeats, out=out, progress=_stage_teller(given))
+    print(table(report))
     return 0
+
+
+def _stage_teller(given: argparse.Namespace) -> Callable[[str, int, int], None]:
+    """Tells what is measured next, unless quiet."""
+
+    def say(stage: str, done: int, count: int) -> None:
+        if not given.quiet:
+            sys.stderr.write(f"{done}/{count} {stage}\n" if count else f"{stage}\n")
+
+    return say
 
 
 def _set_up(given: argparse.Namespace) -> None:
@@ -293,7 +304,17 @@ def _set_up(given: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.ERROR, format="liveface: note: %(message)s", stream=sys.stderr, force=True)
     logging.getLogger("liveface").setLevel(level)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, _stop)
+        signal.signal(signal.SIGTERM, _stop)
+
+
+_stopped: list[int] = []  # signals that asked this process to end; an import in progress may hide their exception
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    _stopped.append(number)
+    raise KeyboardInterrupt
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -309,21 +330,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         top.print_help()
         return 0
     _set_up(given)
+    _stopped.clear()
     try:
         return int(given.run(given))
     except LivefaceError as error:
         if given.debug:
             raise
-        sys.stderr.write(f"\rliveface: {error}\n")
+        _tell(str(error))
         return 2
     except KeyboardInterrupt:
-        if given.debug:
-            raise
-        sys.stderr.write("\rliveface: stopped; nothing was written.\n")
-        return 130
+        return _ended()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except Exception:
+        if _stopped:
+            return _ended()
+        raise
+
+
+def _tell(sentence: str) -> None:
+    """One sentence on a line of its own, over the progress if there is any."""
+    clear = "\r" + " " * 60 + "\r" if sys.stderr.isatty() else ""
+    sys.stderr.write(f"{clear}liveface: {sentence}\n")
+
+
+def _ended() -> int:
+    """What is said and returned after Ctrl-C (130) or a request to end (143)."""
+    _tell("stopped; nothing was written.")
+    return 143 if signal.SIGTERM in _stopped else 130
 
 
 if __name__ == "__main__":
