@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -50,6 +51,21 @@ def memory_gb() -> float:
     if "SC_PHYS_PAGES" not in names or "SC_PAGE_SIZE" not in names:
         return 0.0
     return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9, 1)
+
+
+def peak_memory_mb() -> float:
+    """The most memory this process ever held, decimal megabytes; 0 when the system does not tell."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # the kernel's other count includes the parent's memory at the time of its birth
+        for line in status.read_text("utf-8").splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024 / 1e6
+    if sys.platform == "win32":
+        return 0.0
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, kibibytes elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 def commit() -> str:

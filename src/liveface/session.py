@@ -110,11 +110,14 @@ class Stages:
         self._count[stage] += 1
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """Stage to `p50` and `p95` in milliseconds."""
-        return {
-            stage: {"p50": round(float(np.median(times)), 3), "p95": round(float(np.percentile(times, 95)), 3)}
-            for stage, times in self._times.items()
-        }
+        """Stage to `min`, `p50`, `p95` and `mean` in milliseconds a call."""
+        return {stage: _spread(np.array(times)) for stage, times in self._times.items()}
+
+
+def _spread(times: np.ndarray) -> dict[str, float]:
+    middle, high = np.percentile(times, [50, 95])
+    named = {"min": times.min(), "p50": middle, "p95": high, "mean": times.mean()}
+    return {name: round(float(value), 3) for name, value in named.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ class Report:
         frames: how many.
         fps: of the output.
         elapsed_s: from the first look at the input to the finished file.
-        stages: stage name to `p50` and `p95`, milliseconds a frame.
+        stages: stage name to `min`, `p50`, `p95` and `mean`, milliseconds a frame.
         driver: what drove: "speech", "video" or "motion".
     """
 
