@@ -24,7 +24,7 @@ from liveface.train.faces import held_out_clips
 from liveface.types import ARKIT_INDEX, ARKIT_NAMES
 
 MODEL = FaceModel.load()
-RECIPE = FaceModelRecipe(cache="", output="")
+RECIPE = FaceModelRecipe()
 
 
 def test_mirrors_pair_points_and_names() -> None:
@@ -98,9 +98,12 @@ def test_shipped_movements_still_mean_what_arkit_says() -> None:
 
 def test_recipe_is_strict_and_the_shipped_one_reads(tmp_path: Path) -> None:
     shipped = FaceModelRecipe.read(Path(__file__).parents[2] / "recipes" / "face-model.toml")
-    assert replace(shipped, cache="", output="") == RECIPE
-    (tmp_path / "bad.toml").write_text('kind = "face-model"\ncache = "a"\noutput = "b"\nspeed = 3\n')
+    assert replace(shipped, groups=tuple(shipped.groups)) == RECIPE
+    (tmp_path / "bad.toml").write_text('train = "face-model"\nspeed = 3\n')
     with pytest.raises(RecipeError, match="speed"):
+        FaceModelRecipe.read(tmp_path / "bad.toml")
+    (tmp_path / "bad.toml").write_text("rounds = 0\n")
+    with pytest.raises(RecipeError, match="0 rounds"):
         FaceModelRecipe.read(tmp_path / "bad.toml")
 
 

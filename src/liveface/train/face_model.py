@@ -9,9 +9,10 @@ symmetric. Identity gains modes learned from what the prior's modes leave of por
 
 from __future__ import annotations
 
-import tomllib
+import json
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from liveface.errors import RecipeError
 from liveface.motion.face_model import IRIS, LIDS, POINTS, FaceModel
 from liveface.motion.fit import point_weights
 from liveface.motion.solve import EYE_RADIUS, MotionSolver, fit_photo, solve_seen
-from liveface.train.faces import data_folder, face_of, held_out_clips, held_out_portraits
+from liveface.train.faces import cache_points, data_folder, face_of, held_out_clips, held_out_portraits
+from liveface.train.recipe import content_of, parse_options
 from liveface.types import ARKIT_NAMES, Array
 
 _CLOSED_CM = 0.04  # lid gap left at eyeBlink 1: lids that meet (chosen)
@@ -40,16 +42,16 @@ class FaceModelRecipe:
     """What a run needs.
 
     Attributes:
-        cache: folder written by `liveface.train.faces`; groups: catalogue groups to learn from, "open", "permissive".
-        output: the .npz to write; rounds: fit and regress this often; frames_per_clip, frames_per_sentence: frames
-            taken of a clip and of a GRID sentence.
+        cache: folder written by `liveface.train.faces`; empty: `faces` in the run's folder, written when missing.
+        groups: catalogue groups to learn from, "open", "permissive".
+        rounds: fit and regress this often; frames_per_clip, frames_per_sentence: frames taken of a clip and of a GRID
+            sentence.
         prior_modes: identity modes kept of the prior; own_modes: modes learned from our data.
         freedom: how far a point may leave the prior, as a share of its prior movement; floor_cm: the same for points
             the prior does not move; noise_cm: expected distance of one tracked point from the fit.
     """
 
-    cache: str
-    output: str
+    cache: str = ""
     groups: tuple[str, ...] = ("open", "permissive")
     rounds: int = 4
     frames_per_clip: int = 120
@@ -63,15 +65,13 @@ class FaceModelRecipe:
     @staticmethod
     def read(file: Path) -> FaceModelRecipe:
         """The recipe in a TOML file; unknown keys are refused."""
-        content: dict[str, Any] = tomllib.loads(file.read_text("utf-8"))
-        content.pop("kind", None)
-        known = {entry.name for entry in fields(FaceModelRecipe)}
-        unknown = sorted(set(content) - known)
-        if unknown:
-            raise RecipeError(f"{file} has unknown keys {unknown}; expected some of {sorted(known)}.")
-        if "groups" in content:
-            content["groups"] = tuple(content["groups"])
-        return FaceModelRecipe(**content)
+        content = content_of(file)
+        if content.pop("train", "face-model") != "face-model":
+            raise RecipeError(f'{file} is a recipe of another kind; expected one with the line: train = "face-model".')
+        recipe = parse_options(FaceModelRecipe, content, f"the recipe {file}")
+        if recipe.rounds < 1:
+            raise RecipeError(f"the recipe {file} has {recipe.rounds} rounds; expected 1 or more.")
+        return recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,12 +251,34 @@ def _portrait_shifts(model: FaceModel, data: Path, cache: Path, folders: set[str
     return np.stack(shifts)
 
 
-def train(recipe: FaceModelRecipe, say: Callable[[str], None]) -> FaceModel:
-    """Run a recipe and write its face model."""
-    data, cache = data_folder(), Path(recipe.cache)
+def run(file: Path, folder: Path) -> dict[str, float]:
+    """Run the recipe in `file`: track the data when that was not done, learn, write `folder/face_model.npz`.
+
+    Lines of `folder/metrics.jsonl` say how it goes; returned is what the last round left, in millimetres.
+    """
+    recipe = FaceModelRecipe.read(file)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, folder / "recipe.toml")
+    cache = Path(recipe.cache) if recipe.cache else folder / "faces"
+    with (folder / "metrics.jsonl").open("a", encoding="utf-8") as log:
+
+        def say(line: str) -> None:
+            log.write(json.dumps({"line": line}) + "\n")
+            log.flush()
+
+        if not (cache / "portraits.npz").is_file():
+            cache_points(data_folder(), cache, say)
+        model, left_mm = train(recipe, cache, say)
+    model.save(folder / "face_model.npz")
+    return {"left_mm": left_mm}
+
+
+def train(recipe: FaceModelRecipe, cache: Path, say: Callable[[str], None]) -> tuple[FaceModel, float]:
+    """Learn the face model from a tracking cache; also returns what its last round left of a point, in mm rms."""
+    data = data_folder()
     held = held_out_clips(data)
     start = prior(data, recipe.prior_modes)
-    model = start
+    model, error = start, float("nan")
     files = [file for file in sorted(cache.glob("*.npz")) if file.stem not in held | {"portraits"}]
     for turn in range(recipe.rounds):
         people = []
@@ -276,8 +298,7 @@ def train(recipe: FaceModelRecipe, say: Callable[[str], None]) -> FaceModel:
         )
         expression = pin_meaning(model.mean, regress_expression(model, start, people, recipe))
         model = _refreshed(model, shifts, expression, recipe, own=turn == min(1, recipe.rounds - 2))
-    model.save(Path(recipe.output))
-    return model
+    return model, float(error)
 
 
 def _refreshed(model: FaceModel, shifts: Array, expression: Array, recipe: FaceModelRecipe, *, own: bool) -> FaceModel:

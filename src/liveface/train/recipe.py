@@ -92,15 +92,20 @@ class Recipe:
         return rate * min(1.0, max(0.05, (self.steps - step) / left))
 
 
-def read_recipe(path: str | Path) -> Recipe:
-    """Read and check a recipe file."""
+def content_of(path: str | Path) -> dict[str, Any]:
+    """The tables of a recipe file, unchecked."""
     path = Path(path)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecipeError(f"cannot read the recipe {path}: {error.strerror}; expected a TOML file.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"the recipe {path} is not valid TOML ({error}); correct that line.") from error
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read and check a recipe file."""
+    path, content = Path(path), content_of(path)
     if "options" in content:
         raise RecipeError(f"the recipe {path} has a table [options]; call it [task].")
     content["options"] = content.pop("task", {})

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from liveface.errors import RecipeError
+from liveface.train import face_model
 from liveface.train.loop import Run, Task, open_run, run_task
 from liveface.train.mouth import MouthTask
-from liveface.train.recipe import Recipe, read_recipe
+from liveface.train.recipe import Recipe, content_of, read_recipe
 from liveface.train.speech import SpeechTask
 
 TASKS: dict[str, Callable[[Run], Task]] = {"mouth": MouthTask, "speech": SpeechTask}
@@ -18,6 +19,10 @@ TASKS: dict[str, Callable[[Run], Task]] = {"mouth": MouthTask, "speech": SpeechT
 
 def train(recipe: Recipe | str | Path, folder: str | Path, device: str | None = None) -> dict[str, float]:
     """Run or resume a recipe in `folder` until its steps or its minutes are over; returns the last held-out scores."""
+    if (
+        not isinstance(recipe, Recipe) and content_of(recipe).get("train") == "face-model"
+    ):  # learned by regression, without steps
+        return face_model.run(Path(recipe), Path(folder))
     if not isinstance(recipe, Recipe):
         source, recipe = Path(recipe), read_recipe(recipe)
         Path(folder).mkdir(parents=True, exist_ok=True)
