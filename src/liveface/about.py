@@ -14,6 +14,7 @@ import numpy as np
 
 from liveface import weights
 from liveface.errors import LivefaceError
+from liveface.machine import processor
 from liveface.motion.files import load_motion
 from liveface.render.mesh import MeshRenderer
 from liveface.signals.face import FaceTracker
@@ -94,17 +95,6 @@ def examine() -> tuple[list[str], bool]:
     well &= not missing and "missing" not in lines[2] and (3, 11) <= sys.version_info[:2] <= (3, 12)
     lines.append("ready." if well else "not ready: see above.")
     return lines, well
-
-
-def processor() -> str:
-    """The processor's name."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass  # not Linux
-    return platform.processor() or platform.machine()
 
 
 def _version(package: str) -> str:

@@ -7,6 +7,7 @@ notes go to standard error, so that `-o -` can be piped; `-q` silences them; `--
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import signal
@@ -77,6 +78,16 @@ def size(text: str) -> tuple[int, int]:
     return int(width), int(height)
 
 
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is no length; expected seconds above 0")
+    return value
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top: argparse.ArgumentParser = _Parser(
@@ -119,16 +130,17 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("-o", "--output", help="run folder (runs/NAME)")
     one.add_argument("--device", help="cpu or cuda; what is there by default")
     one = verb("evaluate", evaluate, "measure quality on held-out clips, or on clips of your own")
-    one.add_argument("clips", nargs="*", help="videos of a face to measure on instead of the held-out ones")
+    one.add_argument("clips", nargs="*", help="videos of one face; the held-out clips by default")
     one.add_argument("--data", help="the data folder (LIVEFACE_DATA, or ../shared/data)")
-    one.add_argument("-o", "--output", help="JSON to write (bench/results/evaluate.json; none for your own clips)")
-    one.add_argument("--seconds", type=float, default=8.0, help="of each clip, at most (8)")
-    one.add_argument("--renderer", default="mesh", help="how the photo is drawn (mesh)")
-    one.add_argument("--sheets", help="a folder for contact sheets; they show the people in the clips")
+    one.add_argument("-o", "--output", default="bench/results/evaluate.json", help="JSON to write")
+    one.add_argument("--sheets", help="folder for contact sheets, true above made")
+    one.add_argument("--seconds", type=_positive, default=8.0, help="of each clip, at most (8)")
+    one.add_argument("--size", type=size, default=(360, 640), help="WxH of the canvas (360x640)")
+    one.add_argument("--renderer", default="mesh", help="what to measure (mesh)")
     one = verb("bench", bench, "measure speed and memory on this machine")
-    one.add_argument("--save", action="store_true", help="store the JSON as bench/results/bench.json")
-    one.add_argument("--seconds", type=float, default=8.0, help="of video per measurement (8)")
-    one.add_argument("--repeats", type=int, default=3, help="of every measurement; the fastest counts (3)")
+    one.add_argument("-o", "--output", default="bench/results/bench.json", help="JSON to write")
+    one.add_argument("--seconds", type=_positive, default=8.0, help="of video per measurement (8)")
+    one.add_argument("--size", type=size, default=(360, 640), help="WxH of the video (360x640)")
     return top
 
 
@@ -259,43 +271,44 @@ def train(given: argparse.Namespace) -> int:
 
 
 def evaluate(given: argparse.Namespace) -> int:
-    """Quality on held-out clips."""
+    """Quality on held-out clips, or on clips of the user's own."""
     from liveface.evaluate import evaluate as run
     from liveface.evaluate import table
 
-    output = given.output or (None if given.clips else "bench/results/evaluate.json")
     report = run(
         given.data,
         clips=given.clips or None,
         renderer=given.renderer,
         seconds=given.seconds,
-        out=output,
+        size=given.size,
+        out=given.output,
         sheets=given.sheets,
-        progress=_stage_teller(given),
+        progress=None if given.quiet else _say,
     )
     print(table(report))
+    print(json.dumps(_short(report)))
     return 0
 
 
 def bench(given: argparse.Namespace) -> int:
     """Speed on this machine."""
-    from liveface.bench import RESULTS, table
     from liveface.bench import bench as run
+    from liveface.bench import table
 
-    out = RESULTS if given.save else None
-    report = run(seconds=given.seconds, repeats=given.repeats, out=out, progress=_stage_teller(given))
+    report = run(seconds=given.seconds, size=given.size, out=given.output, progress=None if given.quiet else _say)
     print(table(report))
+    print(json.dumps(report))
     return 0
 
 
-def _stage_teller(given: argparse.Namespace) -> Callable[[str, int, int], None]:
-    """Tells what is measured next, unless quiet."""
+def _say(what: str, done: int, count: int) -> None:
+    sys.stderr.write(f"[{done}/{count}] {what}\n")
 
-    def say(stage: str, done: int, count: int) -> None:
-        if not given.quiet:
-            sys.stderr.write(f"{done}/{count} {stage}\n" if count else f"{stage}\n")
 
-    return say
+def _short(report: dict[str, Any]) -> dict[str, Any]:
+    """The report without its rows per clip, which are in the file."""
+    video = {name: scores for name, scores in report["video"].items() if name != "clips"}
+    return {**report, "video": video, "audio": {k: v for k, v in report["audio"].items() if k != "per_clip"}}
 
 
 def _set_up(given: argparse.Namespace) -> None:

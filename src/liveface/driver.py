@@ -123,6 +123,8 @@ class Driver:
             if motion is None:
                 raise SignalError(f"{self.path.name} holds no sound that can be decoded; expected speech.")
             yield motion, block
+        for _ in motions:  # what is left is less than a frame; at its end the sound is judged
+            pass
 
     def _seen(self, clock: Clock) -> Iterator[Motion]:
         frames = read_video(self.path, self.fps, TRACK_SIDE, self.threads)
