@@ -105,6 +105,14 @@ def test_everything_is_bounded_and_mouth_close_needs_an_open_jaw() -> None:
         assert motion.coefficient("mouthClose")[0] <= motion.coefficient("jawOpen")[0] + 0.1
 
 
+def test_a_cut_to_another_place_and_pose_is_survived() -> None:
+    solver = _solver()
+    _settled(solver, _face((0.3, -0.5, -0.4), shift=(100, 80), scale=35.0))
+    leap = (-0.3, 0.5, 0.5)
+    solver.step(_face(leap, shift=(500, 400), scale=9.0, jawOpen=0.4))
+    np.testing.assert_allclose(solver.pose.angles, leap, atol=0.06)
+
+
 def test_a_lost_face_holds_the_last_motion() -> None:
     solver = _solver()
     before = _settled(solver, _face(jawOpen=0.5))

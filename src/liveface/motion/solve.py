@@ -30,6 +30,7 @@ _LOWERED = 0.25  # share of the lid gap that goes when the eye looks down by _PI
 _PITCH_RANGE, _YAW_RANGE = 0.45, 0.60  # radians of gaze at which eyeLook coefficients reach 1 (chosen)
 _ROLLED_CM = 0.25  # gap that rolled or pressed lips hide (chosen)
 _JAW_CM = 4.2  # lip gap at jawOpen 1, of the prior
+_LOST_CM = 0.6  # rms distance of the points at which the fit is started anew; good fits stay below .1
 _MODES = 50  # identity modes that are fitted; further ones are below the noise of the points
 _LID_PAIRS = (((386, 374), (385, 380), (387, 373)), ((159, 145), (158, 153), (160, 144)))  # left eye, right eye
 _MEASURED = [i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("eyeLook", "eyeBlink", "eyeWide"))]
@@ -381,23 +382,32 @@ class MotionSolver:
             if not person.frames:
                 person.begin(photo)
             self._pose, self._values = photo.pose, mix(photo.expression)
-        measured: dict[str, float] = {}
-        for _ in range(2):
-            eyes = read_eyes(points, self._pose, person.centres)
+        eyes = self._refine(points, 2)
+        if self._misfit_cm(points) > _LOST_CM:  # a cut or a leap: the last frame is no start
+            self._pose, self._values = first_pose(points, person.base, point_weights()), np.zeros(52, np.float32)
+            eyes = self._refine(points, 5)
+        raw = unmix(self._values)
+        if self._learning and self._misfit_cm(points) < _LOST_CM:
+            person.learn(points, self.pose, raw, eyes)
+        return raw, self._gaze
+
+    def _refine(self, points: Array, rounds: int) -> Eyes:
+        """Gauss-Newton from the present pose and coefficients, eyes measured anew in each round."""
+        person, pose = self.person, self.pose
+        for _ in range(rounds):
+            eyes = read_eyes(points, pose, person.centres)
             gaze = _together(eyes.gaze) - person.straight
             if (eyes.gap_cm < 0.4 * person.open_cm).any():
                 gaze = self._gaze  # a closing lid hides the iris
-            measured = look(gaze) | lids(eyes.gap_cm, person.open_cm, gaze)
-            bounds = _bounds(measured)
-            bounds[1, JAW] = jaw_limit(points, self._pose)
-            self._pose, self._values = self._fit.step(
-                points, person.base, self._pose, self._values, self._priors, bounds
-            )
-        self._gaze = gaze
-        raw = unmix(self._values)
-        if self._learning:
-            person.learn(points, self._pose, raw, eyes)
-        return raw, gaze
+            bounds = _bounds(look(gaze) | lids(eyes.gap_cm, person.open_cm, gaze))
+            bounds[1, JAW] = jaw_limit(points, pose)
+            pose, self._values = self._fit.step(points, person.base, pose, self._values, self._priors, bounds)
+        self._pose, self._gaze = pose, gaze
+        return eyes
+
+    def _misfit_cm(self, points: Array) -> float:
+        left = self.pose.flatten(points[:468]) - self.shape[:468] @ self.pose.rotation[:2].T
+        return float(np.sqrt((left**2).sum(1).mean()))
 
 
 def solve_seen(solver: MotionSolver, points: Array) -> tuple[Array, Array, Array]:
