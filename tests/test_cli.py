@@ -147,7 +147,7 @@ def test_silence_is_said_and_keeps_the_mouth_closed(run, portrait, tmp_path):
     assert code == 0
     assert "silent" in err
     assert run("listen", speech, "-o", tmp_path / "m.csv", "--no-idle")[0] == 0
-    assert load_motion(tmp_path / "m.csv").coefficient("jawOpen").max() < 0.05
+    assert load_motion(tmp_path / "m.csv").coefficient("jawOpen").max() < 0.1
 
 
 def test_video_of_a_face_drives_and_can_be_tracked(run, portrait, pixels, tmp_path):
