@@ -33,18 +33,25 @@ from liveface.render.patch import (
     patch_affine,
     place,
     premultiply,
+    rows_below,
 )
-from liveface.render.teeth import draw_teeth
+from liveface.render.teeth import IVORY, draw_rows
 from liveface.runtime import Step
 from liveface.types import Array, Pixels
 
 WEIGHTS = "mouth.tflite"
 POINTS = 478
 OWN_OPENING, OWN_TEETH = 0.06, 0.3  # a photo gives its own teeth above this gap and this share of tooth-like pixels
+NARROW, SURE = 0.1, 0.45  # below this gap, lips count as parted only when so much teeth or cavity shows. Chosen
 SHUT, OPEN = 0.012, 0.05  # gap over eye distance below which nothing is painted, above which all is. Chosen by eye
-SEAM = np.array([46, 20, 20], np.float32)  # what shows between lips that nearly touch
+SEAM = 0.4  # how dark the line between lips that nearly touch is, of the lips' colour. Chosen
 SMILE_UP, SMILE_DOWN, SMILE_WIDE = 0.09, 0.06, 1.12  # the smile for which a row is invented, in eye distances. Chosen
 BRIGHT, TINT = 80, 0.5  # percentile that stands for teeth; how much of the network's colour they take. Chosen
+DRAWN_LIGHT = 0.9  # how bright bright drawn teeth are, of IVORY
+TOOTH_FROM, TOOTH_TO = 0.4, 0.7  # luminance over the level of bright teeth between which a pixel becomes tooth. Chosen
+AGREE_FROM, AGREE_TO = 0.4, 0.7  # network over exemplar between which both agree that there is a tooth. Chosen
+DETAIL_PX = 9  # patch pixels, about a tooth: what is finer comes from the exemplar, what is coarser from the network
+_LUMINANCE = np.array([0.3, 0.59, 0.11], np.float32)
 _MARGIN_PX = 3
 _UPPER, _LOWER = slice(1, 10), slice(19, 10, -1)  # the nine pairs of the inner ring, corner to corner
 
@@ -75,7 +82,7 @@ class MouthInterior:
         dark, teeth = mouth_shows(patch, move(affine, points[INNER]), move(affine, points[OUTER]))
         gap = opening(points)
         self.own = gap > OWN_OPENING and teeth > OWN_TEETH
-        self.shut = not self.own and (gap < OWN_OPENING or dark + teeth < OWN_TEETH)
+        self.shut = not self.own and (gap < OWN_OPENING or dark + teeth < (SURE if gap < NARROW else OWN_TEETH))
         pairs = points[INNER, :2]
         self._rest = np.linalg.norm(pairs[_LOWER] - pairs[_UPPER], axis=1) / eye_distance(points)
         if not self.shut:
@@ -83,32 +90,53 @@ class MouthInterior:
         solid = points if points.shape[1] > 2 else lend_depth(points)
         stored, marks = cut(pixels, solid)
         self._lock = Lock.of(marks)
-        self._cut = np.zeros((STORED_HEIGHT, STORED_WIDTH, 4), np.uint8)
-        if not self.own:
-            smile = smiling(marks)
-            stored, marks = self._smile(stored, smile), smile
-        self._cut = premultiply(stored, hole_mask(marks[INNER, :2], 0, (STORED_WIDTH, STORED_HEIGHT)))
+        self._lower_cm = 0.0 if self.own else rows_below(marks, 0.5 if self.shut else 0.0)
+        self._seam = seam_colour(patch, move(affine, points[INNER]), move(affine, points[OUTER]))
+        self._cuts = (np.zeros((STORED_HEIGHT, STORED_WIDTH, 4), np.uint8),) * 2
+        if self.own:
+            self._cuts = (premultiply(stored, hole_mask(marks[INNER, :2], 0, (STORED_WIDTH, STORED_HEIGHT))),) * 2
+        else:
+            self._cuts = self._invent(stored, smiling(marks))
+        self._levels = [tooth_level(cut) for cut in self._cuts]
 
-    def _smile(self, stored: Pixels, smile: Array) -> Pixels:
-        """A stored patch of drawn teeth, in the light in which the network sees the teeth of this face."""
+    def _invent(self, stored: Pixels, smile: Array) -> tuple[Pixels, Pixels]:
+        """Drawn rows, upper and lower, in the light in which the network sees the teeth of this face."""
         affine = patch_affine(smile)
         patch = cv2.warpAffine(stored, affine, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
-        seen = self._run(patch, hole_mask(move(affine, smile[INNER])), smile, affine)
-        drawn = draw_teeth(smile, (STORED_WIDTH, STORED_HEIGHT))
-        inside = hole_mask(smile[INNER, :2], 0, (STORED_WIDTH, STORED_HEIGHT)) > 128
-        wanted = np.percentile(seen[hole_mask(move(affine, smile[INNER]), 0) > 128], BRIGHT, axis=0)
-        gain = wanted / (np.percentile(drawn[inside], BRIGHT, axis=0) + 1)
+        hole = hole_mask(move(affine, smile[INNER]))
+        seen = self._run(patch, hole, place(self._cuts, self._lock, smile, affine), smile, affine)
+        wanted = np.percentile(seen[hole > 128], BRIGHT, axis=0)
+        gain = wanted / (DRAWN_LIGHT * IVORY)
         gain = np.clip(TINT * gain + (1 - TINT) * gain.mean(), 0.15, 1.1)
-        return np.clip(drawn * gain, 0, 255).astype(np.uint8)
+        upper, lower = draw_rows(smile, (STORED_WIDTH, STORED_HEIGHT), self._lower_cm)
+        for row in (upper, lower):
+            row[:, :, :3] = np.clip(row[:, :, :3] * gain, 0, 255)
+        return upper, lower
 
-    def _run(self, patch: Pixels, hole: Pixels, points: Array, affine: Array) -> Pixels:
+    def _run(
+        self, patch: Pixels, hole: Pixels, textures: tuple[Pixels, Pixels], points: Array, affine: Array
+    ) -> Pixels:
         """One call of the network; the painted patch uint8 `[96, 128, 3]`."""
-        textures = place(self._cut, self._lock, points, affine)
         unit = eye_distance(points) * float(np.hypot(*affine[0, :2]))
-        given = assemble(patch, hole, textures, paint_rows(points, affine), move(affine, points[2:3])[0], unit)
+        given = assemble(
+            patch, hole, textures, paint_rows(points, affine, self._lower_cm), move(affine, points[2:3])[0], unit
+        )
         grid = self._step(**{self._input: given})[self._output][0]
         picture = grid.reshape(HEIGHT // 2, WIDTH // 2, 2, 2, 3).transpose(0, 2, 1, 3, 4).reshape(HEIGHT, WIDTH, 3)
         return cv2.convertScaleAbs(np.maximum(picture, 0), alpha=255)
+
+    def _inside(self, canvas: Pixels, ring: Array, points: Array, affine: Array) -> Pixels:
+        """The painted patch uint8 `[96, 128, 3]` of a frame, with the teeth's own detail."""
+        patch = cv2.warpAffine(canvas, affine, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
+        textures = place(self._cuts, self._lock, points, affine)
+        picture = self._run(patch, hole_mask(move(affine, ring)), textures, points, affine)
+        flat = move(affine, ring)
+        low = np.clip(np.floor(flat.min(0)).astype(int) - _MARGIN_PX, 0, [WIDTH - 2, HEIGHT - 2])
+        high = np.clip(np.ceil(flat.max(0)).astype(int) + _MARGIN_PX, low + 2, [WIDTH, HEIGHT])
+        part = np.s_[low[1] : high[1], low[0] : high[0]]
+        for texture, level in ((textures[1], self._levels[1]), (textures[0], self._levels[0])):
+            picture[part] = sharpen_teeth(picture[part], texture[part], level)
+        return picture
 
     def ring(self, points: Array) -> Array:
         """The inner lip ring `[20, 2]` in canvas pixels, less the gap that a shut photo pretends to have."""
@@ -139,19 +167,52 @@ class MouthInterior:
         if (high - low < 2).any():
             return
         affine = patch_affine(points)
-        patch = cv2.warpAffine(canvas, affine, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
-        picture = self._run(patch, hole_mask(move(affine, ring)), points, affine)
+        picture = self._inside(canvas, ring, points, affine)
         shift = cv2.invertAffineTransform(affine)
         shift[:, 2] -= low
         size = (int(high[0] - low[0]), int(high[1] - low[1]))
         inside = cv2.warpAffine(picture, shift, size, borderMode=cv2.BORDER_REPLICATE)
         if share < 1:
-            inside = cv2.addWeighted(inside, share, np.full_like(inside, SEAM), 1 - share, 0)
+            inside = cv2.addWeighted(inside, share, np.full_like(inside, self._seam), 1 - share, 0)
         alpha = hole_mask(ring - low.astype(np.float32), 0.5, size).astype(np.float32) * np.float32(1 / 255)
         if not self.own:
             alpha *= share
         view = canvas[low[1] : high[1], low[0] : high[0]]
         view[:] = cv2.blendLinear(inside, np.ascontiguousarray(view), alpha, 1 - alpha)
+
+
+def seam_colour(patch: Pixels, inner: Array, outer: Array) -> Pixels:
+    """What shows between lips that nearly touch, uint8 `[3]`: their own colour, dark."""
+    lips = (hole_mask(outer, 0) > 128) & (hole_mask(inner, 2) < 1)
+    colour = np.median(patch[lips], axis=0) if lips.any() else np.array([115, 50, 50])
+    return (SEAM * colour).astype(np.uint8)
+
+
+def tooth_level(cut: Pixels) -> float:
+    """Luminance of bright teeth in a premultiplied exemplar; infinite when it is empty."""
+    known = cut[:, :, 3] > 200
+    return float(np.percentile(cut[known][:, :3] @ _LUMINANCE, 85)) if known.any() else float("inf")
+
+
+def sharpen_teeth(picture: Pixels, texture: Pixels, level: float) -> Pixels:
+    """Put the exemplar's tooth detail where the network paints teeth, in the network's light.
+
+    Args:
+        picture: uint8 `[h, w, 3]`, painted.
+        texture: uint8 `[h, w, 4]`, premultiplied exemplar in place.
+        level: its `tooth_level`.
+    """
+    if not np.isfinite(level):
+        return picture
+    base, colour = picture.astype(np.float32), texture[:, :, :3].astype(np.float32)
+    tooth = np.clip((colour @ (_LUMINANCE / level) - TOOTH_FROM) / (TOOTH_TO - TOOTH_FROM), 0, 1)
+    tooth = cv2.GaussianBlur(tooth, (3, 3), 0.8)[:, :, None]
+    wide = (DETAIL_PX, DETAIL_PX)
+    painted, shown = cv2.blur(base * tooth, wide), cv2.blur(colour * tooth, wide)
+    ratio = (painted + 2) / (shown + 2)
+    agreed = np.clip(((ratio @ _LUMINANCE) - AGREE_FROM) / (AGREE_TO - AGREE_FROM), 0, 1)[:, :, None]
+    out = base + (colour * np.minimum(ratio, 1.3) - base) * (tooth * agreed)
+    return np.clip(out, 0, 255).astype(np.uint8)
 
 
 def smiling(points: Array) -> Array:

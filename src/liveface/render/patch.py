@@ -46,6 +46,7 @@ LOWER_CM = ((0, 0.56, 4.3, 0.85, -4.72), (0.54, 1.12, 4.22, 0.85, -4.55), (1.08,
             (1.62, 2.15, 4.1, 0.8, -3.4))  # fmt: skip
 TEETH_BEHIND = 0.136
 """How far the front teeth lie behind the nose base, in eye distances (0.85 cm of 6.25 cm). Source: as above."""
+EDGE_BELOW_SEAM = 0.25  # centimetres of upper incisor under the line where shut lips meet: what speech shows. Chosen
 OUTER_EYES_TO_DISTANCE = 0.7  # eye distance = 0.7 x distance of the outer corners, as in all tables of the project
 FILL = (57, 25, 25)  # what the hole shows the network: the dark red of a mouth. Chosen
 _FILLED = np.full((HEIGHT, WIDTH, 3), FILL, np.uint8)
@@ -181,28 +182,44 @@ def _corners(table: tuple[tuple[float, ...], ...], up: int) -> Array:
 _ROWS = (_corners(UPPER_CM, -1), _corners(LOWER_CM, 1))
 
 
+def rows_below(points: Array, share: float = 0.5) -> float:
+    """How many centimetres lower than average the teeth of a face lie: `EDGE_BELOW_SEAM` under its lips' line.
+
+    Args:
+        points: `[478, 2+]` of the photo.
+        share: where that line is between the upper (0) and the lower lip (1); 0.5 for shut lips.
+    """
+    camera = (AVERAGE.cameras @ points[RIGID, :2])[:4]
+    edge = np.array([0, UPPER_CM[0][2], UPPER_CM[0][4], 1], np.float32) @ camera
+    down = camera[1] / (np.linalg.norm(camera[1]) ** 2 + 1e-9)
+    seam = points[13, :2] + share * (points[14, :2] - points[13, :2])
+    return float(np.clip((seam - edge) @ down + EDGE_BELOW_SEAM, -0.6, 0.6))
+
+
 def premultiply(pixels: Pixels, mask: Pixels) -> Pixels:
     """An exemplar RGBA `[H, W, 4]`: colour under the mask, and the mask."""
     return cv2.merge([*cv2.split(cv2.multiply(pixels, cv2.merge([mask] * 3), scale=1 / 255)), mask])
 
 
-def place(cut: Pixels, lock: Lock, points: Array, affine: Array, error: Array | float = 0.0) -> tuple[Pixels, Pixels]:
-    """Warp a premultiplied exemplar `cut`, in the pixels of `lock`, into a patch: skull- and jaw-locked."""
+def place(
+    cuts: tuple[Pixels, Pixels], lock: Lock, points: Array, affine: Array, error: Array | float = 0.0
+) -> tuple[Pixels, Pixels]:
+    """Warp premultiplied exemplars, in the pixels of `lock`, into a patch: one with the skull, one with the jaw."""
     out = []
-    for way in lock.affines(points):
+    for cut_out, way in zip(cuts, lock.affines(points), strict=True):
         whole = chain(affine, way).astype(np.float32)
         whole[:, 2] += error
-        out.append(cv2.warpAffine(cut, whole, (WIDTH, HEIGHT)))
+        out.append(cv2.warpAffine(cut_out, whole, (WIDTH, HEIGHT)))
     return out[0], out[1]
 
 
-def paint_rows(points: Array, affine: Array) -> tuple[Pixels, Pixels]:
-    """An average upper and lower row of teeth in the patch, two uint8 `[96, 128]`."""
+def paint_rows(points: Array, affine: Array, lower_cm: float = 0.0) -> tuple[Pixels, Pixels]:
+    """An average upper and lower row of teeth in the patch, moved down by `lower_cm`; two uint8 `[96, 128]`."""
     cameras = AVERAGE.cameras @ points[RIGID, :2]
     rows = []
     for corners, camera in zip(_ROWS, (cameras[:4], cameras[4:]), strict=True):
         image = np.zeros((HEIGHT, WIDTH), np.uint8)
-        flat = (corners @ camera) @ affine[:, :2].T + affine[:, 2]
+        flat = ((corners + np.array([0, lower_cm, 0, 0], np.float32)) @ camera) @ affine[:, :2].T + affine[:, 2]
         quads = np.round(flat * (1 << _SHIFT)).astype(np.int32)
         for number, quad in enumerate(quads):
             cv2.fillConvexPoly(image, quad, 255 - 35 * ((len(quads) - 1 - number) // 2), cv2.LINE_AA, _SHIFT)

@@ -16,7 +16,6 @@ from liveface.types import Array, Pixels
 FINE = 4  # supersampling
 IVORY = np.array([236, 226, 208], np.float32)  # a clean tooth in good light; chosen
 GUM = np.array([176, 98, 98], np.float32)
-CAVITY = np.array([44, 18, 18], np.float32)
 UPPER_LIGHT = (1.0, 0.97, 0.92, 0.82, 0.7)  # incisors to premolars: the cheeks' shadow; chosen
 LOWER_LIGHT = (0.9, 0.88, 0.82, 0.7)
 _ACROSS = np.linspace(-1, 1, 9, dtype=np.float32)
@@ -31,25 +30,28 @@ def outline(near: float, far: float, edge: float, crown: float, up: int) -> Arra
     return np.concatenate([cutting, neck[::-1]]).astype(np.float32)
 
 
-def draw_teeth(points: Array, size: tuple[int, int]) -> Pixels:
-    """Both rows with gums in front of a dark cavity, uint8 `[H, W, 3]`, for the face with `points` `[478, 2+]`."""
+def draw_rows(points: Array, size: tuple[int, int], lower_cm: float = 0.0) -> tuple[Pixels, Pixels]:
+    """The upper and the lower row with their gums for the face with `points` `[478, 2+]`, moved down by `lower_cm`.
+
+    Returns: two premultiplied uint8 `[H, W, 4]`, RGB and mask.
+    """
     cameras = AVERAGE.cameras @ points[RIGID, :2]
+    cameras[3] += lower_cm * cameras[1]
+    cameras[7] += lower_cm * cameras[5]
     scale = FINE * float(np.hypot(*cameras[0]))  # fine pixels a centimetre
-    wide, high = size[0] * FINE, size[1] * FINE
-    out = np.empty((high, wide, 3), np.float32)
-    out[:] = CAVITY
+    rows = []
     for table, lights, up, camera in (
-        (LOWER_CM, LOWER_LIGHT, 1, cameras[4:]), (UPPER_CM, UPPER_LIGHT, -1, cameras[:4]),
+        (UPPER_CM, UPPER_LIGHT, -1, cameras[:4]), (LOWER_CM, LOWER_LIGHT, 1, cameras[4:]),
     ):  # fmt: skip
-        if up < 0:
-            _shade_below(out, camera, scale)
+        out = np.zeros((size[1] * FINE, size[0] * FINE, 4), np.float32)
         _draw_gum(out, table, up, camera)
         for (near, far, edge, crown, depth), light in reversed(list(zip(table, lights, strict=True))):
             for side in (-1, 1):
                 contour = outline(near, far, edge, crown, up) * np.array([side, 1], np.float32)
                 _draw_tooth(out, _project(contour, depth, camera), light, scale, up)
-    small = cv2.resize(out, size, interpolation=cv2.INTER_AREA)
-    return np.clip(small, 0, 255).astype(np.uint8)
+        small = cv2.resize(out, size, interpolation=cv2.INTER_AREA)
+        rows.append(np.clip(small, 0, 255).astype(np.uint8))
+    return rows[0], rows[1]
 
 
 def _project(contour: Array, depth: float, camera: Array) -> Array:
@@ -65,18 +67,7 @@ def _draw_gum(out: Array, table: tuple[tuple[float, ...], ...], up: int, camera:
             x, y = np.array([near, far, far, near]) * side, edge + up * crown * np.array([0.6, 0.6, 1.9, 1.9])
             band = np.column_stack([x, y]).astype(np.float32)
             quad = np.round(_project(band, depth, camera)).astype(np.int32)
-            cv2.fillConvexPoly(out, quad, (GUM * (1 - 0.12 * near)).tolist(), cv2.LINE_AA)
-
-
-def _shade_below(out: Array, camera: Array, scale: float) -> None:
-    """The shadow that the upper row casts on the lower one."""
-    edges = [_project(np.array([[side * far, edge]], np.float32), depth, camera)[0] for side in (-1, 1)
-             for _, far, edge, _, depth in (UPPER_CM if side > 0 else UPPER_CM[::-1])]  # fmt: skip
-    line = np.round(np.array(edges)).astype(np.int32)[None]
-    mask = np.zeros(out.shape[:2], np.uint8)
-    cv2.polylines(mask, line, isClosed=False, color=255, thickness=max(1, round(0.22 * scale)))
-    shadow = cv2.GaussianBlur(mask, (0, 0), 0.07 * scale).astype(np.float32) / 255
-    out *= (1 - 0.55 * shadow)[:, :, None]
+            cv2.fillConvexPoly(out, quad, [*(GUM * (1 - 0.12 * near)).tolist(), 255])
 
 
 def _draw_tooth(out: Array, contour: Array, light: float, scale: float, up: int) -> None:
@@ -89,10 +80,11 @@ def _draw_tooth(out: Array, contour: Array, light: float, scale: float, up: int)
     mask = np.zeros(view.shape[:2], np.uint8)
     cv2.fillPoly(mask, np.round(contour - low).astype(np.int32)[None], 255)
     inside = cv2.distanceTransform(mask, cv2.DIST_L2, 3) / scale
-    rim = np.clip(inside / 0.13, 0, 1)
-    shade = light * (0.66 + 0.34 * rim * (2 - rim))
+    rim = np.clip(inside / 0.1, 0, 1)
+    shade = light * (0.8 + 0.2 * rim * (2 - rim))
     along = np.linspace(0, 1, view.shape[0], dtype=np.float32)[:, None]
     neck = along if up > 0 else 1 - along
     tint = np.stack([1 - 0.04 * (1 - neck), 1 - 0.03 * (1 - neck) - 0.04 * neck, 1 - 0.11 * neck], 2)
     covered = (mask > 0).astype(np.float32)[:, :, None]
-    view += (IVORY * tint * shade[:, :, None] - view) * covered
+    tooth = np.dstack([IVORY * tint * shade[:, :, None], np.full(mask.shape, 255, np.float32)])
+    view += (tooth - view) * covered

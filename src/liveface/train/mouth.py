@@ -177,7 +177,7 @@ class Sampler:
             tinted = cv2.GaussianBlur(tinted, (0, 0), rng.uniform(0.4, 1.4))
         cut = premultiply(tinted, hole_mask(ring, 0, (STORED_WIDTH, STORED_HEIGHT)))
         lock = Lock.of(self.patches.points[mate])
-        return place(cut, lock, points, affine, rng.normal(0, 0.7, 2).astype(np.float32))
+        return place((cut, cut), lock, points, affine, rng.normal(0, 0.7, 2).astype(np.float32))
 
 
 def _colours(rng: np.random.Generator, strength: float = 1.0) -> Array:

@@ -69,7 +69,7 @@ class HeldOut:
             mate = self.mates.get(int(self.patches.source[number]), number)
             ring = self.patches.points[mate][INNER, :2]
             cut = premultiply(self.patches.pixels[mate], hole_mask(ring, 0, (STORED_WIDTH, STORED_HEIGHT)))
-            textures = place(cut, Lock.of(self.patches.points[mate]), points, affine)
+            textures = place((cut, cut), Lock.of(self.patches.points[mate]), points, affine)
         unit = eye_distance(points) * float(np.hypot(*affine[0, :2]))
         given = assemble(true, hole, textures, paint_rows(points, affine), move(affine, points[2:3])[0], unit)
         return given, true, soft, affine
