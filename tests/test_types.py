@@ -75,3 +75,10 @@ def test_similarity_is_recovered():
     assert scale == pytest.approx(2.5, abs=1e-5)
     assert found == pytest.approx(rotation, abs=1e-5)
     assert shift == pytest.approx([1, 2, 3], abs=1e-4)
+
+
+def test_a_resting_motion_shares_no_memory_between_its_tracks():
+    motion = Motion.rest()
+    motion.expression[:] = 1
+    assert motion.head.max() == 0
+    assert motion.gaze.max() == 0

@@ -104,7 +104,7 @@ def thin_plate(source: Image, target: Image, shape: tuple[int, int], stiffness: 
     base = kernel(((grid[:, None] - knots[None]) ** 2).sum(2))
     dense = (base @ weights[:count] + weights[count] + grid @ weights[count + 1 :]) * scale
     size = (xs.shape[1] * step, xs.shape[0] * step)
-    shift = np.float32([[step, 0, 0], [0, step, 0]])
+    shift = np.array([[step, 0, 0], [0, step, 0]], np.float32)
     maps = [
         cv2.warpAffine(part.reshape(xs.shape).astype(np.float32), shift, size, flags=cv2.INTER_LINEAR,
                        borderMode=cv2.BORDER_REPLICATE)[: shape[0], : shape[1]]
@@ -117,7 +117,8 @@ def corners(shape: tuple[int, int]) -> Image:
     """Points on the border of the canvas, which stay where they are."""
     height, width = shape
     xs, ys = np.linspace(0, width, 7), np.linspace(0, height, 7)
-    return np.float32([*((x, 0) for x in xs), *((0, y) for y in ys[1:-1]), *((width, y) for y in ys[1:-1])])
+    marks = [*((x, 0) for x in xs), *((0, y) for y in ys[1:-1]), *((width, y) for y in ys[1:-1])]
+    return np.array(marks, np.float32)
 
 
 def align(pictures: list[npt.NDArray[np.uint8]]) -> tuple[list[Image], Image]:
@@ -130,7 +131,7 @@ def align(pictures: list[npt.NDArray[np.uint8]]) -> tuple[list[Image], Image]:
             raise SystemExit("a picture without a face is among the chosen ones.")
         faces.append(face.points[:, :2].astype(np.float32))
         marks.append(np.concatenate([faces[-1][list(KEY_POINTS)], outline(segment_person(pixels), faces[-1])]))
-    centre = np.float32([WIDTH / 2, HEIGHT * 0.5])
+    centre = np.array([WIDTH / 2, HEIGHT * 0.5], np.float32)
     average = marks[0] - marks[0].mean(0) + centre
     for _ in range(5):  # Procrustes: the average of all marks after similarity fits to it
         moved = []
@@ -248,7 +249,8 @@ def regions(face: Image, average: Image) -> tuple[Image, Image, Image]:
     head = np.zeros((HEIGHT, WIDTH), np.float32)
     cv2.fillConvexPoly(head, cv2.convexHull(average).astype(np.int32), 1.0)
     head *= np.clip((chin + 60 - rows) / 60, 0, 1)
-    return skin, below, cv2.GaussianBlur(cv2.dilate(head, np.ones((31, 31))), (0, 0), 12)
+    near = cv2.GaussianBlur(cv2.dilate(head, np.ones((31, 31))), (0, 0), 12)
+    return np.asarray(skin, np.float32), np.asarray(below, np.float32), np.asarray(near, np.float32)
 
 
 def match_skin(body: Image, face: Image, skin: Image) -> Image:

@@ -165,8 +165,8 @@ class Motion:
     @staticmethod
     def rest(frames: int = 1, fps: float = HOUSE_FPS) -> Motion:
         """`frames` frames of a neutral face that looks into the camera."""
-        zeros = np.zeros((frames, 52), np.float32)
-        return Motion(zeros, zeros[:, :6], zeros[:, :4], arkit_spec(fps))
+        expression, head, gaze = (np.zeros((frames, width), np.float32) for width in (52, 6, 4))
+        return Motion(expression, head, gaze, arkit_spec(fps))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,55 @@
+"""Make the picture of README: frames of the real output on the embedded portrait, which shows nobody.
+
+Usage: `python tools/make_picture.py`. The frames are those of `liveface demo`, and of a turn of the head, a smile and
+a wide open mouth driven as motion.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from liveface import weights
+from liveface.session import Session
+from liveface.types import ARKIT_INDEX, Motion, Pixels
+
+OUTPUT = Path("docs/images/demo.jpg")
+SPOKEN_S = (0.2, 1.05, 2.3, 3.4)  # moments of the demo, chosen by eye
+POSES: tuple[tuple[dict[str, float], tuple[float, float, float]], ...] = (
+    ({"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8, "jawOpen": 0.2, "mouthUpperUpLeft": 0.5, "mouthUpperUpRight": 0.5},
+     (0.02, 0.28, 0.05)),
+    ({"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0, "mouthPucker": 0.5}, (0.1, -0.2, -0.05)),
+    ({"jawOpen": 0.6, "browInnerUp": 0.8, "browOuterUpLeft": 0.6, "browOuterUpRight": 0.6}, (-0.12, -0.1, 0.0)),
+)  # fmt: skip
+"""Coefficients, and pitch, yaw, roll in radians."""
+WIDTH = 216  # pixels of a frame in the picture
+
+
+def posed(session: Session) -> list[Pixels]:
+    """One frame of each pose."""
+    frames = []
+    for shapes, turn in POSES:
+        motion = Motion.rest()
+        for name, value in shapes.items():
+            motion.expression[0, ARKIT_INDEX[name]] = value
+        motion.head[0, :3] = turn
+        frames.append(session.renderer.step(session.renderer.start(), motion)[1][0].pixels)
+    return frames
+
+
+def main() -> None:
+    """Render and store."""
+    session = Session(weights.path("portrait.jpg"))
+    wanted = {round(moment * session.options.fps) for moment in SPOKEN_S}
+    spoken = [frame.pixels for frame, _ in session.stream(weights.path("speech.flac")) if frame.index in wanted]
+    height = WIDTH * 640 // 360
+    row = [cv2.resize(frame, (WIDTH, height), interpolation=cv2.INTER_AREA) for frame in [*spoken, *posed(session)]]
+    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(OUTPUT), cv2.cvtColor(np.hstack(row), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    print(f"{OUTPUT}: {len(row)} frames, {OUTPUT.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
