@@ -67,7 +67,9 @@ class SpeechOptions:
     manners: tuple[str, ...] = ("s1", "s31", "s4")
     teacher_steps: int = 2500
     variants: dict[str, int] = field(default_factory=lambda: {"video": 8, "rig": 7, "taught": 4, "noise": 220})
-    shares: dict[str, float] = field(default_factory=lambda: {"video": 0.4, "rig": 0.14, "taught": 0.39, "noise": 0.07})
+    shares: dict[str, float] = field(
+        default_factory=lambda: {"video": 0.38, "rig": 0.14, "taught": 0.37, "noise": 0.11}
+    )
     window: int = 100
     firm: float = 3.0
     spread: float = 0.1
@@ -154,12 +156,17 @@ class SpeechTask:
         seen = np.stack([self.set.features[row * hops : (row + window) * hops] for row in rows])
         true = np.stack([self.set.tracks[row : row + window] for row in rows])
         sounds = np.stack([self.set.sounds[row : row + window] for row in rows])
+        style = self.set.style[rows].astype(np.int64)
+        for index in np.flatnonzero(self.spans[picks, 2] == KINDS.index("noise")):
+            style[index] = self.rng.integers(0, len(self.set.styles))  # nobody's silence moves
+            if self.rng.random() < 0.2:  # digital silence, at whatever level the follower has sunk to
+                seen[index] = self.rng.uniform(-2.4, -0.9)
         device = self.run.device
         return (
             torch.from_numpy(seen).float().to(device),
             torch.from_numpy(true).float().to(device),
             torch.from_numpy(sounds).long().to(device),
-            torch.from_numpy(self.set.style[rows].astype(np.int64)).to(device),
+            torch.from_numpy(style).to(device),
             torch.from_numpy(self.spans[picks, 2]).to(device),
             torch.tensor(begins, device=device),
         )
