@@ -1,0 +1,95 @@
+"""The benchmark: what it measures exists, what it stores is complete, and its last line is JSON."""
+
+import json
+import wave
+
+import numpy as np
+import pytest
+
+from liveface import bench as be
+from liveface.machine import describe, peak_memory_mb
+from liveface.session import Report
+from liveface.signals.media import probe
+
+STAGE = {"min": 1.0, "p50": 2.0, "p95": 3.0, "mean": 2.0}
+
+
+def _run(driver: str, threads: int) -> dict:
+    stages = ("listen",) if driver == "speech" else ("track", "solve")
+    report = Report(be.RESULTS, 240, 30.0, 4.0, dict.fromkeys((*stages, "render", "encode"), STAGE), driver)
+    return be._row(report, threads, enrol_s=0.8)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory) -> dict:
+    """A whole benchmark, as short as it can be, on one thread."""
+    out = tmp_path_factory.mktemp("bench") / "results" / "bench.json"
+    report = be.bench(seconds=0.5, threads=(1,), repeats=1, size=(180, 320), out=out)
+    assert json.loads(out.read_text("utf-8")) == report
+    return report
+
+
+def test_a_whole_run_has_every_number(stored):
+    assert {"date", "commit", "cpu", "cores", "load", "python", "libraries"} <= stored["machine"].keys()
+    assert [(run["driver"], run["threads"]) for run in stored["runs"]] == [("speech", 1), ("video", 1)]
+    for run in stored["runs"]:
+        assert run["frames"] == 15
+        assert run["fps"] > 0
+        assert run["times_real_time"] == pytest.approx(run["fps"] / 30, abs=0.01)
+        assert 30 < run["peak_memory_mb"] < 4000
+        for stage, driver in be.STAGES.items():
+            if driver == run["driver"] or stage in {"render", "encode"}:
+                times = run["stages_ms"][stage]
+                assert 0 < times["min"] <= times["p50"] <= times["p95"]
+
+
+def test_the_table_ends_in_one_line_of_json(stored):
+    lines = be.table(stored).splitlines()
+    assert json.loads(lines[-1]) == stored
+    for stage in be.STAGES:
+        assert any(line.startswith(f"| {stage}") for line in lines)
+    assert any("times real time" in line for line in lines)
+
+
+def test_a_table_of_two_thread_counts():
+    runs = [_run(driver, threads) for threads in (1, 2) for driver in ("speech", "video")]
+    report = {"machine": describe(), "size": [360, 640], "fps": 30, "seconds": 8.0, "repeats": 3, "runs": runs}
+    text = be.table(report)
+    assert "1 thread " in text
+    assert "2 threads" in text
+    assert text.count("1.00 / 2.00 / 3.00") == 10
+    assert text.count("60 fps, 2 times real time") == 4
+
+
+def test_the_rest_is_what_no_stage_explains():
+    row = _run("speech", 1)
+    assert row["rest_ms"] == pytest.approx(1000 * (4.0 - 0.8) / 240 - 6, abs=1e-3)
+    assert row["fps"] == 60.0
+    assert row["enrol_ms"] == 800
+
+
+def test_the_embedded_speech_is_repeated_to_length(tmp_path):
+    be.write_speech(tmp_path / "speech.wav", 11.0)
+    with wave.open(str(tmp_path / "speech.wav"), "rb") as file:
+        assert file.getnframes() == 11 * 24_000
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+    assert np.abs(samples).max() > 3000
+    assert probe(tmp_path / "speech.wav").kind == "audio"
+
+
+def test_the_made_up_motion_moves_everything():
+    motion = be.lively(240)
+    assert len(motion) == 240
+    assert motion.coefficient("eyeBlinkLeft").max() > 0.9
+    assert motion.coefficient("jawOpen").max() > 0.3
+    assert np.ptp(motion.head[:, 1]) > 0.3
+    assert motion.expression.min() >= 0
+    assert motion.expression.max() <= 1
+
+
+def test_the_machine_is_described_in_plain_values():
+    told = describe()
+    assert json.loads(json.dumps(told)) == told
+    assert told["cores"] >= 1
+    assert told["libraries"]["numpy"] == np.__version__
+    assert peak_memory_mb() > 20
