@@ -11,6 +11,7 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 # Torch's own index carries the build without CUDA (0.2 GB instead of 4.6 GB); used only where it can be reached.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+NO_TORCH := --ignore tests/nets --ignore tests/train --ignore tests/export
 export OMP_WAIT_POLICY := passive
 
 .PHONY: setup setup-dev setup-train demo test test-train check lint bench evaluate size clean
@@ -32,11 +33,7 @@ $(VENV)/.dev: $(VENV)/.run
 	@touch $@
 
 $(VENV)/.train: $(VENV)/.dev
-	@if $(BIN)/python -c 'import urllib.request as u; u.urlopen("$(TORCH_INDEX)/torch/", timeout=5)' 2>/dev/null; then \
-		$(PIP) install -c constraints.txt --extra-index-url $(TORCH_INDEX) -e '.[dev,train]'; \
-	else \
-		$(PIP) install -c constraints.txt -e '.[dev,train]'; \
-	fi
+	$(PIP) install -c constraints.txt $$(tools/torch_index.sh $(TORCH_INDEX)) -e '.[dev,train]'
 	@touch $@
 
 demo: $(VENV)/.run
@@ -49,10 +46,13 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 check: lint
-	$(BIN)/pytest --ignore tests/train --ignore tests/nets --ignore tests/export
+	$(BIN)/pytest $(NO_TORCH)
 
-test: $(VENV)/.train lint
-	$(BIN)/pytest
+# Everything, where a build of torch without CUDA can be had; else all but the training suite, and it says so.
+test: lint
+	@if $(BIN)/python -m pip --quiet index versions torch $$(tools/torch_index.sh $(TORCH_INDEX)) 2>/dev/null | grep -q '2.13.0+cpu'; \
+	then $(MAKE) --no-print-directory $(VENV)/.train && $(BIN)/pytest; \
+	else $(BIN)/pytest $(NO_TORCH) && echo "the training suite was left out: no CPU build of torch in reach; try make test-train"; fi
 
 test-train: $(VENV)/.train
 	$(BIN)/pytest tests/nets tests/train tests/export
