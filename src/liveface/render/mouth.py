@@ -35,23 +35,23 @@ from liveface.render.patch import (
     premultiply,
     rows_below,
 )
-from liveface.render.teeth import IVORY, draw_rows
+from liveface.render.teeth import IVORY, LUMINANCE, draw_rows, teeth_colour
 from liveface.runtime import Step
 from liveface.types import Array, Pixels
 
 WEIGHTS = "mouth.tflite"
 POINTS = 478
-OWN_OPENING, OWN_TEETH = 0.06, 0.3  # a photo gives its own teeth above this gap and this share of tooth-like pixels
-NARROW, SURE = 0.1, 0.45  # below this gap, lips count as parted only when so much teeth or cavity shows. Chosen
+OWN_OPENING, OWN_TEETH, FEW_TEETH = 0.06, 0.3, 0.08  # a photo gives its own teeth above this gap and these shares
+NARROW, SURE = 0.1, 0.1  # below this gap, lips count as parted only when this share of teeth shows. Chosen
 SHUT, OPEN = 0.012, 0.05  # gap over eye distance below which nothing is painted, above which all is. Chosen by eye
 SEAM = 0.4  # how dark the line between lips that nearly touch is, of the lips' colour. Chosen
 SMILE_UP, SMILE_DOWN, SMILE_WIDE = 0.09, 0.06, 1.12  # the smile for which a row is invented, in eye distances. Chosen
-BRIGHT, TINT = 80, 0.5  # percentile that stands for teeth; how much of the network's colour they take. Chosen
+OWN_REST = 0.04  # the gap that a tracker reports for lips that touch, in eye distances; median of shut portraits
 DRAWN_LIGHT = 0.9  # how bright bright drawn teeth are, of IVORY
-TOOTH_FROM, TOOTH_TO = 0.4, 0.7  # luminance over the level of bright teeth between which a pixel becomes tooth. Chosen
-AGREE_FROM, AGREE_TO = 0.4, 0.7  # network over exemplar between which both agree that there is a tooth. Chosen
+TOOTH_FROM, TOOTH_TO = 0.45, 0.7  # whiteness over the level of bright teeth between which a pixel becomes tooth. Chosen
+AGREE_FROM, AGREE_TO = 0.45, 0.75  # network over exemplar between which both agree that there is a tooth. Chosen
 DETAIL_PX = 9  # patch pixels, about a tooth: what is finer comes from the exemplar, what is coarser from the network
-_LUMINANCE = np.array([0.3, 0.59, 0.11], np.float32)
+_WHITENESS = np.array([-0.3, 0.65, 0.65], np.float32)  # teeth against lips and gums, which are red
 _MARGIN_PX = 3
 _UPPER, _LOWER = slice(1, 10), slice(19, 10, -1)  # the nine pairs of the inner ring, corner to corner
 
@@ -81,8 +81,8 @@ class MouthInterior:
         patch = cv2.warpAffine(pixels, affine, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
         dark, teeth = mouth_shows(patch, move(affine, points[INNER]), move(affine, points[OUTER]))
         gap = opening(points)
-        self.own = gap > OWN_OPENING and teeth > OWN_TEETH
-        self.shut = not self.own and (gap < OWN_OPENING or dark + teeth < (SURE if gap < NARROW else OWN_TEETH))
+        self.own = gap > OWN_OPENING and teeth > (OWN_TEETH if gap < NARROW else FEW_TEETH)
+        self.shut = not self.own and (gap < OWN_OPENING or teeth < (SURE if gap < NARROW else 0) or dark + teeth < 0.3)
         pairs = points[INNER, :2]
         self._rest = np.linalg.norm(pairs[_LOWER] - pairs[_UPPER], axis=1) / eye_distance(points)
         if not self.shut:
@@ -96,18 +96,18 @@ class MouthInterior:
         if self.own:
             self._cuts = (premultiply(stored, hole_mask(marks[INNER, :2], 0, (STORED_WIDTH, STORED_HEIGHT))),) * 2
         else:
-            self._cuts = self._invent(stored, smiling(marks))
+            self._cuts = self._invent(stored, smiling(marks), teeth_colour(pixels, points))
         self._levels = [tooth_level(cut) for cut in self._cuts]
 
-    def _invent(self, stored: Pixels, smile: Array) -> tuple[Pixels, Pixels]:
-        """Drawn rows, upper and lower, in the light in which the network sees the teeth of this face."""
+    def _invent(self, stored: Pixels, smile: Array, light: Array) -> tuple[Pixels, Pixels]:
+        """Drawn rows, upper and lower, in the photo's light and half in the tint that the network sees."""
         affine = patch_affine(smile)
         patch = cv2.warpAffine(stored, affine, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
         hole = hole_mask(move(affine, smile[INNER]))
         seen = self._run(patch, hole, place(self._cuts, self._lock, smile, affine), smile, affine)
-        wanted = np.percentile(seen[hole > 128], BRIGHT, axis=0)
-        gain = wanted / (DRAWN_LIGHT * IVORY)
-        gain = np.clip(TINT * gain + (1 - TINT) * gain.mean(), 0.15, 1.1)
+        tint = np.percentile(seen[hole > 128], 80, axis=0) + 1
+        tint = tint / float(tint @ LUMINANCE) * float(light @ LUMINANCE)
+        gain = np.minimum((light + tint) / 2 / (DRAWN_LIGHT * IVORY), 1.1)
         upper, lower = draw_rows(smile, (STORED_WIDTH, STORED_HEIGHT), self._lower_cm)
         for row in (upper, lower):
             row[:, :, :3] = np.clip(row[:, :, :3] * gain, 0, 255)
@@ -143,7 +143,11 @@ class MouthInterior:
         ring = points[INNER, :2].astype(np.float32)
         upper, lower = ring[_UPPER], ring[_LOWER]
         gaps = np.linalg.norm(lower - upper, axis=1) + 1e-6
-        keep = np.maximum(0, 1 - self._rest * eye_distance(points) / gaps)[:, None]
+        unit = eye_distance(points)
+        rest = self._rest
+        if self.own:  # an open photo does not tell its gap when shut: take the usual one, less and less as lips part
+            rest = rest + OWN_REST * np.clip(1.5 - float(gaps.max()) / unit / 0.1, 0, 1)
+        keep = np.maximum(0, 1 - rest * unit / gaps)[:, None]
         middle = (upper + lower) / 2
         ring[_UPPER], ring[_LOWER] = middle + (upper - middle) * keep, middle + (lower - middle) * keep
         return ring
@@ -189,9 +193,9 @@ def seam_colour(patch: Pixels, inner: Array, outer: Array) -> Pixels:
 
 
 def tooth_level(cut: Pixels) -> float:
-    """Luminance of bright teeth in a premultiplied exemplar; infinite when it is empty."""
+    """Whiteness of bright teeth in a premultiplied exemplar; infinite when it is empty."""
     known = cut[:, :, 3] > 200
-    return float(np.percentile(cut[known][:, :3] @ _LUMINANCE, 85)) if known.any() else float("inf")
+    return float(np.percentile(cut[known][:, :3] @ _WHITENESS, 85)) if known.any() else float("inf")
 
 
 def sharpen_teeth(picture: Pixels, texture: Pixels, level: float) -> Pixels:
@@ -205,13 +209,15 @@ def sharpen_teeth(picture: Pixels, texture: Pixels, level: float) -> Pixels:
     if not np.isfinite(level):
         return picture
     base, colour = picture.astype(np.float32), texture[:, :, :3].astype(np.float32)
-    tooth = np.clip((colour @ (_LUMINANCE / level) - TOOTH_FROM) / (TOOTH_TO - TOOTH_FROM), 0, 1)
+    tooth = np.clip((colour @ (_WHITENESS / level) - TOOTH_FROM) / (TOOTH_TO - TOOTH_FROM), 0, 1)
     tooth = cv2.GaussianBlur(tooth, (3, 3), 0.8)[:, :, None]
     wide = (DETAIL_PX, DETAIL_PX)
     painted, shown = cv2.blur(base * tooth, wide), cv2.blur(colour * tooth, wide)
     ratio = (painted + 2) / (shown + 2)
-    agreed = np.clip(((ratio @ _LUMINANCE) - AGREE_FROM) / (AGREE_TO - AGREE_FROM), 0, 1)[:, :, None]
-    out = base + (colour * np.minimum(ratio, 1.3) - base) * (tooth * agreed)
+    white = (painted @ _WHITENESS + 1) / (shown @ _WHITENESS + 1)
+    agreed = np.clip((white - AGREE_FROM) / (AGREE_TO - AGREE_FROM), 0, 1)[:, :, None]
+    light = np.clip(np.sqrt(ratio), 0.7, 1.1)
+    out = base + (colour * light - base) * (tooth * agreed)
     return np.clip(out, 0, 255).astype(np.uint8)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from liveface.render.patch import AVERAGE, LOWER_CM, RIGID, UPPER_CM
+from liveface.render.patch import AVERAGE, LOWER_CM, RIGID, UPPER_CM, eye_distance
 from liveface.types import Array, Pixels
 
 FINE = 4  # supersampling
@@ -18,7 +18,54 @@ IVORY = np.array([236, 226, 208], np.float32)  # a clean tooth in good light; ch
 GUM = np.array([176, 98, 98], np.float32)
 UPPER_LIGHT = (1.0, 0.97, 0.92, 0.82, 0.7)  # incisors to premolars: the cheeks' shadow; chosen
 LOWER_LIGHT = (0.9, 0.88, 0.82, 0.7)
+LUMINANCE = np.array([0.3, 0.59, 0.11], np.float32)
+CHEEKS = (50, 280, 205, 425, 117, 346)
+EYES = (((33, 160, 158, 133, 153, 144), (468, 469, 470, 471, 472)),
+        ((362, 385, 387, 263, 373, 380), (473, 474, 475, 476, 477)))  # fmt: skip
+TEETH_BASE, TEETH_SLOPE = 128.0, 0.36  # tooth luminance from skin luminance; measured on 400 smiles, less a tenth
+TEETH_TINT = np.array([1.09, 0.98, 0.91], np.float32)  # mean of the same smiles
+LOWER_HIDDEN_CM = 0.15  # speech hides most of the lower row behind the lip; chosen
+WHITES_SHARE = 1.3  # teeth over whites of eyes, median of the same smiles
+SKIN_SATURATION = 0.35  # above this, tints are full
 _ACROSS = np.linspace(-1, 1, 9, dtype=np.float32)
+
+
+def teeth_colour(pixels: Pixels, points: Array) -> Array:
+    """How bright and how tinted teeth are in the light of a photo, `[3]` RGB up to 255.
+
+    The luminance follows that of skin, as in 400 smiling portraits (median error 10 %), but stays near the white of the
+    eyes, so that dim photos have dim teeth; the tint fades with the skin's, so that grey photos have grey teeth.
+    """
+    radius = max(2, round(0.07 * eye_distance(points)))
+    patches = [disc for disc in (_around(pixels, points[k], radius) for k in CHEEKS) if len(disc)]
+    skin = np.median([np.median(disc, axis=0) for disc in patches], axis=0) if patches else np.array([180.0, 140, 120])
+    light = float(skin @ LUMINANCE)
+    whites = max([_white_of_eye(pixels, points[ring, :2], points[iris, :2]) for ring, iris in EYES])
+    wanted = min(TEETH_BASE + TEETH_SLOPE * light, WHITES_SHARE * max(whites, light))
+    colour = 1 + (TEETH_TINT - 1) * min(1.0, (skin.max() - skin.min()) / (skin.max() + 1) / SKIN_SATURATION)
+    return np.clip(colour * wanted / float(colour @ LUMINANCE), 10, 250).astype(np.float32)
+
+
+def _around(pixels: Pixels, point: Array, radius: int) -> Array:
+    """The pixels `[N, 3]` of a square around a point; none outside the picture."""
+    x, y = int(point[0]), int(point[1])
+    part = pixels[max(0, y - radius) : max(0, y + radius), max(0, x - radius) : max(0, x + radius)]
+    return part.reshape(-1, 3).astype(np.float32)
+
+
+def _white_of_eye(pixels: Pixels, ring: Array, iris: Array) -> float:
+    """Luminance of the brighter pixels between the lids beside the iris; 0 for an eye that shows none."""
+    low, high = np.floor(ring.min(0)).astype(int), np.ceil(ring.max(0)).astype(int) + 1
+    low, high = np.maximum(low, 0), np.minimum(high, pixels.shape[1::-1])
+    if (high - low < 3).any():
+        return 0.0
+    view = pixels[low[1] : high[1], low[0] : high[0]].astype(np.float32)
+    mask = np.zeros(view.shape[:2], np.uint8)
+    cv2.fillPoly(mask, np.round(ring - low).astype(np.int32)[None], 255)
+    middle, reach = iris[0] - low, 1.1 * float(np.linalg.norm(iris[1:] - iris[0], axis=1).mean())
+    cv2.circle(mask, (round(float(middle[0])), round(float(middle[1]))), round(reach), 0, -1)
+    seen = view[mask > 0] @ LUMINANCE
+    return float(np.percentile(seen, 85)) if len(seen) > 12 else 0.0
 
 
 def outline(near: float, far: float, edge: float, crown: float, up: int) -> Array:
@@ -37,7 +84,7 @@ def draw_rows(points: Array, size: tuple[int, int], lower_cm: float = 0.0) -> tu
     """
     cameras = AVERAGE.cameras @ points[RIGID, :2]
     cameras[3] += lower_cm * cameras[1]
-    cameras[7] += lower_cm * cameras[5]
+    cameras[7] += (lower_cm + LOWER_HIDDEN_CM) * cameras[5]
     scale = FINE * float(np.hypot(*cameras[0]))  # fine pixels a centimetre
     rows = []
     for table, lights, up, camera in (
