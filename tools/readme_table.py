@@ -1,0 +1,88 @@
+"""Write the measured table of README from the stored results, so that no number is typed by hand.
+
+Usage: `python tools/readme_table.py`, after `liveface bench` and `liveface evaluate`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+README = Path("README.md")
+RESULTS = Path("bench/results")
+SHOWN = (
+    ("psnr_db", "PSNR, dB", 1), ("ssim", "SSIM", 3), ("mouth_psnr_db", "mouth box PSNR, dB", 1),
+    ("mouth_ssim", "mouth box SSIM", 3), ("mouth_error", "mouth points, % of the eye distance", 2),
+    ("eye_error", "eye points, % of the eye distance", 2), ("head_deg", "head pose, degrees", 2),
+)  # fmt: skip
+
+
+def load(name: str) -> dict[str, Any] | None:
+    """One stored result, or None."""
+    file = RESULTS / name
+    if not file.is_file():
+        return None
+    content: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return content
+
+
+def speed_lines(bench: dict[str, Any]) -> list[str]:
+    """Speed and memory, a column a number of threads."""
+    runs = bench["runs"]
+    threads = sorted({run["threads"] for run in runs})
+    machine = bench["machine"]
+    by = {(run["driver"], run["threads"]): run for run in runs}
+    head = " | ".join(f"{count} thread{'s' * (count > 1)}" for count in threads)
+    lines = [f"| {machine['cpu']}, 360x640 | {head} |", "|---" * (len(threads) + 1) + "|"]
+
+    def row(title: str, cells: list[str]) -> None:
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+
+    for driver, stage in (("speech", "listen"), ("video", "track"), ("video", "solve"), ("speech", "render"),
+                          ("speech", "encode")):  # fmt: skip
+        times = [by[driver, count]["stages_ms"][stage] for count in threads]
+        row(f"{stage}, ms a frame, p50 / p95", [f"{time['p50']:.1f} / {time['p95']:.1f}" for time in times])
+    for driver in ("speech", "video"):
+        cells = [by[driver, count] for count in threads]
+        row(
+            f"{driver} to video, end to end",
+            [f"{c['fps']:.0f} fps, {c['times_real_time']:.1f} x real time" for c in cells],
+        )
+    row("peak memory", [f"{max(by[d, count]['peak_memory_mb'] for d in ('speech', 'video'))} MB" for count in threads])
+    return lines
+
+
+def quality_lines(evaluation: dict[str, Any]) -> list[str]:
+    """Quality on held-out clips beside the floor."""
+    mean = evaluation["video"]["mean"]
+    count = len(evaluation["video"]["clips"])
+    lines = [f"| a clip's first frame driven by the clip, {count} held-out clips, mean | mesh | first frame repeated |",
+             "|---|---|---|"]  # fmt: skip
+    for key, title, digits in SHOWN:
+        lines.append(f"| {title} | {mean['made'][key]:.{digits}f} | {mean['baseline'][key]:.{digits}f} |")
+    audio = evaluation.get("audio", {})
+    if "median" in audio:
+        own, other = audio["median"], audio["shuffled"]
+        lines += ["", f"| speech to motion, {audio['clips']} held-out recordings, median | own sound | another's |",
+                  "|---|---|---|"]  # fmt: skip
+        lines.append(f"| correlation of mouth opening | {own['correlation']:.2f} | {other['correlation']:.2f} |")
+        lines.append(f"| best lag, frames | {own['lag_frames']:.0f} | {other['lag_frames']:.0f} |")
+    return lines
+
+
+def main() -> None:
+    """Replace the measured block."""
+    bench, evaluation = load("bench.json"), load("evaluate.json")
+    blocks = [speed_lines(bench)] if bench else []
+    blocks += [quality_lines(evaluation)] if evaluation else []
+    body = "\n\n".join("\n".join(block) for block in blocks)
+    text = README.read_text("utf-8")
+    pattern = re.compile(r"(<!-- measured:.*?-->\n).*?(<!-- /measured -->)", re.DOTALL)
+    README.write_text(pattern.sub(lambda found: f"{found[1]}\n{body}\n\n{found[2]}", text), "utf-8")
+    print(body)
+
+
+if __name__ == "__main__":
+    main()
