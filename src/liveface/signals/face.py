@@ -183,15 +183,31 @@ def _views(height: int, width: int) -> Iterator[tuple[Array, bool]]:
 
 
 def _sample(pixels: Pixels, affine: Array, size: int) -> Pixels:
-    """Cut a `size` x `size` picture; `affine` `[2, 3]` maps picture pixels to crop pixels. Big crops are averaged."""
-    shrink = 1 / max(np.sqrt(abs(np.linalg.det(affine[:, :2]))), 1e-9)
-    times = int(np.clip(shrink, 1, 4))
-    shifted = affine.copy()
-    shifted[:, 2] += affine[:, :2] @ (0.5, 0.5)  # pixel centres lie at halves
-    shifted = shifted * times
-    shifted[:, 2] -= 0.5
-    crop = cv2.warpAffine(pixels, shifted, (size * times, size * times), flags=cv2.INTER_LINEAR)
-    return crop if times == 1 else cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
+    """Cut a `size` x `size` picture; `affine` `[2, 3]` maps picture pixels to crop pixels. Big crops are averaged.
+
+    Coordinates are continuous: the first pixel's centre lies at one half.
+    """
+    times = int(np.clip(1 / max(np.sqrt(abs(np.linalg.det(affine[:, :2]))), 1e-9), 1, 8))
+    if times > 1:  # shrink what the crop shows by a whole number first: an average, and cheaper than a large warp
+        corners = np.array([[0, 0], [size, 0], [size, size], [0, size]]) @ cv2.invertAffineTransform(affine)[:, :2].T
+        corners += cv2.invertAffineTransform(affine)[:, 2]
+        height, width = pixels.shape[:2]
+        left, top = (max(int(low) - 2 * times, 0) for low in corners.min(0))
+        columns = (min(int(corners[:, 0].max()) + 2 * times, width) - left) // times
+        rows = (min(int(corners[:, 1].max()) + 2 * times, height) - top) // times
+        if columns > 0 and rows > 0:
+            part = pixels[top : top + rows * times, left : left + columns * times]
+            pixels = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+            moved = affine[:, 2] + affine[:, :2] @ (left, top)
+            affine = np.column_stack([affine[:, :2] * times, moved])
+    centred = affine.copy()
+    centred[:, 2] += affine[:, :2] @ (0.5, 0.5) - 0.5
+    return cv2.warpAffine(pixels, centred, (size, size), flags=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
+
+
+def _unit(picture: Pixels) -> Array:
+    """A network input `[1, H, W, 3]` in 0..1."""
+    return np.multiply(picture, np.float32(1 / 255), dtype=np.float32)[None]
 
 
 def _upright(centre: Array, side: float, angle: float, size: int, *, mirror: bool = False) -> Array:
@@ -232,7 +248,7 @@ def _mesh(pixels: Pixels, centre: Array, side: float, angle: float) -> tuple[Arr
     """468 points `[468, 3]` in picture pixels and the score of one crop."""
     network = _network("face_landmark.tflite")
     affine = _upright(centre, side, angle, 192)
-    result = network(input_1=_sample(pixels, affine, 192).astype(np.float32)[None] * np.float32(1 / 255))
+    result = network(input_1=_unit(_sample(pixels, affine, 192)))
     raw = result["conv2d_21"].reshape(468, 3)
     logit = float(result["conv2d_31"].ravel()[0])
     back = cv2.invertAffineTransform(affine)
@@ -253,7 +269,7 @@ def _iris(pixels: Pixels, points: Array, corners: tuple[int, int], *, mirror: bo
     across = ends[1] - ends[0]
     side = _EYE_CROP * float(np.abs(across).max())
     affine = _upright(ends.mean(0), side, float(np.arctan2(across[1], across[0])), 64, mirror=mirror)
-    result = network(input_1=_sample(pixels, affine, 64).astype(np.float32)[None] * np.float32(1 / 255))
+    result = network(input_1=_unit(_sample(pixels, affine, 64)))
     back = cv2.invertAffineTransform(affine)
     lids = result["output_eyes_contours_and_brows"].reshape(71, 3)[:48, :2] @ back[:, :2].T + back[:, 2]
     iris = np.empty((5, 3), np.float32)
@@ -403,6 +419,6 @@ def segment_person(pixels: Pixels) -> Array:
     network = _network("selfie_segmentation_landscape.tflite" if wide else "selfie_segmentation.tflite")
     (_, rows, columns, _), _ = network.inputs["input_1"]
     small = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_AREA)
-    (mask,) = network(input_1=small.astype(np.float32)[None] * np.float32(1 / 255)).values()
+    (mask,) = network(input_1=_unit(small)).values()
     full = cv2.resize(mask.reshape(rows, columns), (width, height), interpolation=cv2.INTER_LINEAR)
     return np.clip(full, 0, 1).astype(np.float32)
