@@ -3,7 +3,8 @@
 Notable choices:
 - What the file is, is read from its content (`signals.media.probe`).
 - A video drives relative to its person's own neutral: the solver is calibrated on frames of the first seconds, and the
-  head's pose counts from its median there, so that a driver who sits turned does not turn the portrait.
+  head's pose counts from its median there, so that a driver who sits turned does not turn the portrait. When the video
+  begins with the very face and expression of the photo, motion goes on from it exactly instead.
 - A video without a face but with sound drives by its sound, and says so.
 - Motion leaves at the wanted rate; a streaming resampler holds two frames, so memory stays flat.
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from liveface.errors import FaceError, SignalError
+from liveface.geometry import fit_similarity
 from liveface.motion.audio import SpeechToMotion
 from liveface.motion.files import load_motion
 from liveface.motion.idle import IdleMotion
@@ -32,6 +34,7 @@ CALIBRATE_S = 8.0  # how much of a driver is looked at before it drives
 CALIBRATE_FACES = 48  # frames of it that are fitted, spread evenly; about 0.2 s of work
 SEARCH_S = 20.0  # a video that shows no face for so long has none
 TRACK_SIDE = 960  # pixels of a driver's longer side: the tracker sees 192, measured to change nothing
+SAME_FACE, OTHER_FACE = 1.8, 3.5  # percent of the inter-ocular distance between aligned points: same face, another
 SILENT_PEAK = 1e-3  # -60 dB
 
 _MOUTH_AND_BROWS = np.array([not name.startswith(("eyeBlink", "eyeLook")) for name in ARKIT_NAMES])
@@ -98,12 +101,17 @@ class Driver:
         """Whether the output gets a sound track."""
         return self.info.audio_rate_hz > 0
 
-    def stream(self, clock: Clock) -> Iterator[tuple[Motion, AudioBlock | None]]:
-        """Motion (`T = 1`) and the sound of that frame, in step; every iteration starts anew."""
+    def stream(self, clock: Clock, photo: Motion | None = None) -> Iterator[tuple[Motion, AudioBlock | None]]:
+        """Motion (`T = 1`) and the sound of that frame, in step; every iteration starts anew.
+
+        Args:
+            clock: told how long each stage took.
+            photo: what the renderer shows at rest, so that a video that begins with the photo goes on from it.
+        """
         if self.kind == "speech":
             yield from self._spoken(clock)
             return
-        motions = self._seen(clock) if self.kind == "video" else self._written()
+        motions = self._seen(clock, photo) if self.kind == "video" else self._written()
         sound = self._sound(None) if self.has_sound else None
         for motion in motions:
             yield motion, None if sound is None else next(sound, None)
@@ -126,12 +134,16 @@ class Driver:
         for _ in motions:  # what is left is less than a frame; at its end the sound is judged
             pass
 
-    def _seen(self, clock: Clock) -> Iterator[Motion]:
+    def _seen(self, clock: Clock, photo: Motion | None) -> Iterator[Motion]:
         frames = read_video(self.path, self.fps, TRACK_SIDE, self.threads)
         solver = MotionSolver(self.fps, frames.size)
-        rest = calibrate(solver, self.path, self.fps)
+        rest = replace(Motion.rest(1, self.fps), head=calibrate(solver, self.path, self.fps)[None])
+        begun = False
         for motion in follow(frames, solver, clock):
-            yield self.dials.turn(replace(motion, head=motion.head - rest))
+            if not begun and motion.landmarks is not None:
+                begun, rest = True, rest if photo is None else begin_at(photo, motion, rest)
+            turned = self.dials.turn(replace(motion, head=motion.head - rest.head, gaze=motion.gaze - rest.gaze))
+            yield replace(turned, expression=turned.expression - rest.expression)
 
     def _written(self) -> Iterator[Motion]:
         for motion in load_motion(self.path).resample(self.fps):
@@ -186,6 +198,28 @@ def calibrate(solver: MotionSolver, path: Path, fps: float) -> Array:
     poses = np.concatenate([solver.step(face).head for face in faces])
     solver.calibrate([])  # back to the beginning, the person stays known
     return np.median(poses, axis=0).astype(np.float32)
+
+
+def begin_at(photo: Motion, first: Motion, rest: Motion) -> Motion:
+    """What to take off a driver's motion so that it continues `photo` where the first frame shows the same face.
+
+    Args:
+        photo: what the renderer shows at rest, with landmarks; first: the driver's first frame, with landmarks.
+        rest: what is taken off otherwise.
+    """
+    assert photo.landmarks is not None
+    assert first.landmarks is not None
+    one, two = photo.landmarks[0, :468], first.landmarks[0, :468]
+    scale, turn, shift = fit_similarity(one, two)
+    away = np.sqrt((((scale * one @ turn.T + shift) - two) ** 2).sum(1).mean())
+    percent = 100 * away / (0.7 * np.linalg.norm(two[263] - two[33]))
+    share = np.float32(np.clip((OTHER_FACE - percent) / (OTHER_FACE - SAME_FACE), 0, 1))
+    return Motion(
+        rest.expression * (1 - share) + (first.expression - photo.expression) * share,
+        rest.head * (1 - share) + first.head * share,
+        rest.gaze * (1 - share) + first.gaze * share,
+        rest.spec,
+    )
 
 
 def follow(

@@ -1,9 +1,8 @@
 """How good the product is on recordings it never saw: a table and a JSON file.
 
-Video: the first frame of a clip is the photo and the clip itself the driver, through the path of `liveface
-animate`, except that the head counts from that first frame instead of from the driver's usual pose; what comes out is
-compared with the clip, frame by frame, before it is encoded. Sound: predicted against true opening of the mouth, by
-`liveface.lipsync`.
+Video: the first frame of a clip is the photo and the clip itself the driver, through the path of `liveface animate`;
+what comes out is compared with the clip, frame by frame, before it is encoded. Sound: predicted against true opening of
+the mouth, by `liveface.lipsync`.
 
 Notable choices: every score stands beside the same score of "repeat the first frame"; both pictures are tracked anew by
 the same tracker, so that its noise counts on both sides; pixels outside the clip's own picture do not count; a clip
@@ -16,7 +15,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from pathlib import Path
@@ -26,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liveface import lipsync
-from liveface.driver import Clock, Driver
+from liveface.driver import Driver
 from liveface.errors import FaceError, LivefaceError, SignalError
 from liveface.machine import describe
 from liveface.metrics import (
@@ -47,7 +46,7 @@ from liveface.session import Options, Session, Stages
 from liveface.sheets import save_sheet
 from liveface.signals.face import Box, Face, FaceTracker, segment_person
 from liveface.signals.media import probe, read_audio, read_video
-from liveface.types import HOUSE_FPS, HOUSE_RATE_HZ, Array, AudioBlock, Motion, Pixels
+from liveface.types import HOUSE_FPS, HOUSE_RATE_HZ, Array, Pixels
 
 HELD_OUT = (
     "video/permissive/liveportrait__d6", "video/permissive/liveportrait__d9", "video/permissive/liveportrait__d14",
@@ -216,7 +215,7 @@ def reenact(file: Path, renderer: str, seconds: float, size: tuple[int, int]) ->
     fps = 25 if 23 <= info.fps <= 26 else 30
     photo = next(iter(read_video(file, fps)))
     session = Session(photo.pixels, Options(size=size, fps=fps, renderer=renderer))
-    driver = _FromFirst("video", file, replace(info, audio_rate_hz=0), fps, 0, session.options.dials)
+    driver = Driver("video", file, replace(info, audio_rate_hz=0), fps, 0, session.options.dials)
     stages, canvas = Stages(), session.renderer.canvas
     made = [frame.pixels for frame, _ in islice(session.stream(driver, stages), round(seconds * fps))]
     true = [canvas.cut(frame.pixels) for frame in islice(read_video(file, fps), len(made))]
@@ -224,16 +223,6 @@ def reenact(file: Path, renderer: str, seconds: float, size: tuple[int, int]) ->
     render_ms = stages.summary()["render"]["p50"]
     reel = Reel(file.stem, true, made, _inside(canvas.to_canvas, photo.pixels, size), fps, render_ms)
     return reel, (_track(true), _track(made))
-
-
-class _FromFirst(Driver):
-    """A video whose head counts from its own first frame."""
-
-    def stream(self, clock: Clock) -> Iterator[tuple[Motion, AudioBlock | None]]:
-        first = None
-        for motion, sound in Driver.stream(self, clock):
-            first = motion.head if first is None else first
-            yield replace(motion, head=motion.head - first), sound
 
 
 def _inside(to_canvas: Array, photo: Pixels, size: tuple[int, int]) -> tuple[slice, slice]:

@@ -182,7 +182,7 @@ class Session:
         stages = stages or Stages()
         state = self.renderer.start()
         waiting: list[AudioBlock | None] = []
-        for motion, sound in self._flushed(source.stream(stages.add)):
+        for motion, sound in self._flushed(source.stream(stages.add, self.renderer.photo)):
             since = time.perf_counter()
             state, frames = self.renderer.step(state, motion)
             stages.add("render", time.perf_counter() - since)

@@ -20,6 +20,7 @@ TEXTURE_SCALE = 2  # texture pixels per canvas pixel along each axis; a 2 x 2 me
 FACE_SHARE = 0.40  # height of the face (forehead to chin) over the height of the canvas, chosen
 FACE_SHARE_CLOSE = 0.56  # the closest framing before the picture is continued beyond its border, chosen
 FACE_WIDTH_SHARE = 0.78  # a face is never wider than this share of the canvas, chosen
+FACE_WIDTH_CLOSE = 0.86  # nor than this, when the photo has no more to show
 FACE_CENTRE = 0.46  # where the middle of the face stands, from the top of the canvas, chosen
 MARGIN_SHARE = 0.18  # the texture reaches this share of the canvas width beyond it on every side, chosen
 SIZE_LIMITS = (64, 2048)
@@ -90,7 +91,7 @@ def frame_portrait(pixels: Pixels, points: Array, size: tuple[int, int]) -> Canv
     face_w = float(face[:, 0].max() - face[:, 0].min())
     aspect = width / height
     widest = max(face_h / FACE_SHARE, face_w / (FACE_WIDTH_SHARE * aspect))  # crop height at the usual framing
-    closest = max(face_h / FACE_SHARE_CLOSE, face_w / (FACE_WIDTH_SHARE * aspect))
+    closest = max(face_h / FACE_SHARE_CLOSE, face_w / (FACE_WIDTH_CLOSE * aspect))
     crop_h = float(min(max(min(photo_h, photo_w / aspect), closest), widest))
     scale = height / crop_h
     middle = (face.max(0) + face.min(0)) / 2
@@ -99,7 +100,7 @@ def frame_portrait(pixels: Pixels, points: Array, size: tuple[int, int]) -> Canv
     if crop_h <= photo_h:
         top = float(np.clip(top, 0, photo_h - crop_h))
     else:
-        top = photo_h - crop_h if top < 0 else top  # continue the wall above rather than the body below
+        top = photo_h - crop_h  # continue the wall above rather than the body below
     if crop_h * aspect <= photo_w:
         left = float(np.clip(left, 0, photo_w - crop_h * aspect))
     margin = round(MARGIN_SHARE * width)

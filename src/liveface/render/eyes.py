@@ -33,10 +33,13 @@ NAMES = (
 
 
 def lid_opening(expression: Array, eye: int) -> float:
-    """How open one eye is, as a share of the photo's own opening: 0 shut, 1 as in the photo, up to 1.3."""
+    """How open one eye is, as a share of the photo's own opening: 0 shut, 1 as in the photo, up to 1.3.
+
+    A blink below 0 opens the eye of a photo taken with lowered lids.
+    """
     blink, wide, squint, down, up = (float(expression[ARKIT_INDEX[name]]) for name in NAMES[eye])
     open_share = 1 + 0.3 * max(wide, 0.0) - 0.25 * max(squint, 0.0) - 0.35 * max(down, 0.0) + 0.12 * max(up, 0.0)
-    return float(np.clip(open_share * (1 - np.clip(blink, 0, 1)), 0, 1.3))
+    return float(np.clip(open_share * (1 - np.clip(blink, -0.3, 1)), 0, 1.3))
 
 
 def close_lids(points: Array, expression: Array) -> None:

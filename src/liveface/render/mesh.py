@@ -50,7 +50,7 @@ from liveface.types import (
     arkit_spec,
 )
 
-CAMERA_CM = 60.0  # distance of the assumed camera, as at a desk
+CAMERA_CM = 300.0  # distance of the assumed camera; the tracker's points have next to no perspective (face-model.md)
 TURN_LIMIT = 0.42  # radians (24 degrees): larger turns ease towards this, for the photo holds no more
 HIDDEN_FACING = 0.15  # cosine to the line of sight below which a point's skin is not seen well enough, chosen
 UNCOVER_TURN = 0.25  # radians of turn after which hidden skin is drawn wholly from its border, chosen
@@ -112,6 +112,7 @@ class MeshRenderer:
     Attributes:
         needs: any rate will do; frames come at the rate of the motion.
         faces: how many faces the photo has.
+        photo: motion (`T = 1`) that shows the photo as it is, with its absolute pose and its tracked points.
 
     Raises:
         FaceError: no usable face.
@@ -146,6 +147,12 @@ class MeshRenderer:
         self._uncovered = self._sample_points(seen) - self._sampled
         self._skin = TriangleWarp(texture, self._sampled, triangles, size, _folding(), OVAL)
         self._eyes = [Eyeball(self.canvas, eye, ppc) for eye in (0, 1)]
+        self.photo = Motion(
+            _absolute_only(self._rig.own)[None],
+            np.pad(self._rig.turn, (0, 3))[None],
+            np.zeros((1, 4), np.float32),
+            landmarks=points[None, :, :2],
+        )
         marks = points.copy()
         marks[:, :2], marks[:, 2] = source, marks[:, 2] * TEXTURE_SCALE
         self._mouth = MouthInterior(texture, marks)
@@ -203,10 +210,15 @@ def relative_expression(expression: Array, own: Array) -> Array:
 
     Lips and jaw are absolute: the photo's own opening is taken back. All others add to it, less the more it has.
     """
-    change = expression * (1 - np.clip(own, 0, 0.9))
+    return expression * (1 - np.clip(own - _absolute_only(own), 0, 0.9)) - _absolute_only(own)
+
+
+def _absolute_only(expression: Array) -> Array:
+    """`[52]` with all but the absolute coefficients at 0."""
+    kept = np.zeros_like(expression)
     absolute = [ARKIT_INDEX[name] for name in ABSOLUTE]
-    change[absolute] = (expression - own)[absolute]
-    return change
+    kept[absolute] = expression[absolute]
+    return kept
 
 
 def ease_turn(angles: Array) -> Array:
@@ -235,20 +247,29 @@ class _Lips:
         self._arch = np.sqrt(np.clip(1 - (np.linalg.norm(across, axis=1) / (width / 2)) ** 2, 0.02, 1))
         self._down = rig.rest[152] - rig.rest[10]
         self._down /= np.linalg.norm(self._down)
+        own = np.maximum(self._opening(_absolute_only(rig.own)), 0)
+        self._own_opening = float(own.max())
+        self._unexplained = self._own_gap - own[:, None] * self._down
 
     def shape(self, formed: Array, expression: Array) -> None:
         """Move the lips of `formed` `[478, 3]` so that their gap is the model's, in place."""
-        opening = np.einsum("e,ekd->kd", expression, self._model_low - self._model_up)  # [9, 3]
-        along = opening @ np.array([0, 1, 0], np.float32)
-        along = np.convolve(np.pad(along, 1), (0.25, 0.5, 0.25), "valid")
-        along = np.minimum(along, along.max() * self._arch)  # the opening is round, neither pointed nor square
+        along = self._opening(expression)
         wanted = np.maximum(along, 0)[:, None] * self._down
-        if not self.open_in_photo:
+        if self.open_in_photo:  # at the photo's own expression the lips are where the photo has them
+            share = np.clip(along.max() / max(self._own_opening, 1e-3), 0, 1)
+            wanted = wanted + self._unexplained * share
+        else:
             wanted = wanted + self._own_gap
         missing = wanted - (formed[LIP_LOWER] - formed[LIP_UPPER])
         seam = self._level(formed) * (1 - min(float(along.max()) / SEAM_OPEN_CM, 1.0)) if self.open_in_photo else 0
         formed[_upper_lip()] += self._spread_up @ (seam - missing / 2)
         formed[_lower_lip()] += self._spread_low @ (seam + missing / 2)
+
+    def _opening(self, expression: Array) -> Array:
+        """How far the model's lips are apart, `[9]` centimetres, corner to corner."""
+        along = np.einsum("e,ek->k", expression, self._model_low[..., 1] - self._model_up[..., 1])
+        along = np.convolve(np.pad(along, 1), (0.25, 0.5, 0.25), "valid")
+        return np.minimum(along, along.max() * self._arch)  # the opening is round, neither pointed nor square
 
     def _level(self, formed: Array) -> Array:
         """Shifts `[9, 3]` that lead the line where the lips meet straight into the corners of the mouth."""
@@ -282,6 +303,7 @@ def seen_texture(points: Array, shape: Array, triangles: np.ndarray, yaw: float)
     far_side = shape[:468, 0] * np.sin(yaw) > 0
     visible = facing[:468] >= HIDDEN_FACING + far_side * abs(np.sin(yaw))
     visible |= ~_near_outline(triangles)
+    visible |= shape[:468, 1] < shape[[33, 263], 1].mean()  # brows and temples would be drawn out into spikes
     hidden, seen = np.flatnonzero(~visible), np.flatnonzero(visible)
     moved = points.copy()
     if len(hidden) and len(seen):

@@ -13,6 +13,7 @@ import numpy as np
 from liveface.types import Array, Pixels
 
 SUBPIXEL_BITS = 4
+STEP_DEPTH = 0.7  # neighbours this much farther apart in depth (centimetres) belong to different parts, chosen
 
 
 class TriangleWarp:
@@ -89,12 +90,23 @@ class TriangleWarp:
         map_y += np.take(maps[4], index) * rows
         map_y += np.take(maps[5], index)
         painted = cv2.remap(self._texture, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        self._soften_steps(painted, index, depth)
         border = np.zeros(index.shape, np.uint8)
         contour = np.round((target[self._outline] - low) * (1 << SUBPIXEL_BITS)).astype(np.int32)
         cv2.fillPoly(border, [contour], 255, cv2.LINE_8, SUBPIXEL_BITS)
         mask = soften_inwards(border, self._feather)
         mask[index == 0] = 0
         blend_into(canvas[box], painted, mask)
+
+    def _soften_steps(self, painted: Pixels, index: np.ndarray, depth: Array) -> None:
+        """Blur the staircase where one part of the face hides another, in place."""
+        near = np.concatenate([[0], depth[self._triangles].mean(1)]).astype(np.float32)
+        far = np.take(near, index)
+        kernel = np.ones((3, 3), np.uint8)
+        step = cv2.subtract(cv2.dilate(far, kernel), cv2.erode(far, kernel)) > STEP_DEPTH
+        step &= cv2.erode((index > 0).view(np.uint8), kernel) > 0
+        if step.any():
+            cv2.copyTo(cv2.GaussianBlur(painted, (3, 3), 0), step.view(np.uint8), painted)
 
     def _affine_maps(self, corners: Array) -> list[Array]:
         """Six tables `[F + 1]`: canvas to texture, row by row; entry 0 stands for uncovered pixels."""
