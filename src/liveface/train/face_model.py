@@ -21,7 +21,7 @@ import numpy as np
 from liveface.errors import RecipeError
 from liveface.motion.face_model import IRIS, LIDS, POINTS, FaceModel
 from liveface.motion.fit import point_weights
-from liveface.motion.solve import EYE_RADIUS, MotionSolver, fit_photo, solve_seen
+from liveface.motion.solve import EYE_RADIUS, MotionSolver, fit_photo, read_eyes, solve_seen
 from liveface.train.faces import cache_points, data_folder, face_of, held_out_clips, held_out_portraits
 from liveface.train.recipe import content_of, parse_options
 from liveface.types import ARKIT_NAMES, Array
@@ -239,16 +239,30 @@ def learn_modes(shifts: Array, mean: Array, modes: int) -> Array:
     return np.asarray(found, np.float32)
 
 
-def _portrait_shifts(model: FaceModel, data: Path, cache: Path, folders: set[str]) -> Array:
-    """What the model leaves of every training portrait, `[P, 478, 3]` cm."""
+def _portraits(data: Path, cache: Path, groups: set[str]) -> list[tuple[Array, tuple[int, int]]]:
+    """Points `[478, 2]` and picture size of every training portrait."""
     with np.load(cache / "portraits.npz") as stored:
         names, points, sizes = stored["files"], stored["points"], stored["sizes"]
     held = held_out_portraits(data)
-    shifts = []
-    for name, frame, size in zip(names, points, sizes, strict=True):
-        if str(name) not in held and Path(str(name)).parts[1] in folders:
-            shifts.append(fit_photo(frame[:, :2], model, (int(size[0]), int(size[1]))).offset)
-    return np.stack(shifts)
+    return [
+        (frame[:, :2], (int(size[0]), int(size[1])))
+        for name, frame, size in zip(names, points, sizes, strict=True)
+        if str(name) not in held and Path(str(name)).parts[1] in groups
+    ]
+
+
+def look_straight(model: FaceModel, portraits: list[tuple[Array, tuple[int, int]]]) -> FaceModel:
+    """Move the centres of the eyes so that portraits, whose people look into the camera, have no gaze."""
+    seen = []
+    for points, size in portraits:
+        fit = fit_photo(points, model, size)
+        gaze = read_eyes(points, fit.pose, model.eyes(fit.identity)).gaze.reshape(2, 2)
+        seen.append(EYE_RADIUS * np.stack([np.sin(gaze[:, 1]) * np.cos(gaze[:, 0]), np.sin(gaze[:, 0])], 1))
+    left, right = np.median(np.array(seen), axis=0)
+    apart, down = (left[0] - right[0]) / 2, (left[1] + right[1]) / 2
+    centres = model.eye_centre + np.array([[apart, down, 0], [-apart, down, 0]], np.float32)
+    mean, identity = with_irises(model.mean.copy(), model.identity, centres)
+    return FaceModel(mean, identity, model.expression, centres, model.triangles)
 
 
 def run(file: Path, folder: Path) -> dict[str, float]:
@@ -277,6 +291,7 @@ def train(recipe: FaceModelRecipe, cache: Path, say: Callable[[str], None]) -> t
     """Learn the face model from a tracking cache; also returns what its last round left of a point, in mm rms."""
     data = data_folder()
     held = held_out_clips(data)
+    portraits = _portraits(data, cache, set(recipe.groups))
     start = prior(data, recipe.prior_modes)
     model, error = start, float("nan")
     files = [file for file in sorted(cache.glob("*.npz")) if file.stem not in held | {"portraits"}]
@@ -293,11 +308,12 @@ def train(recipe: FaceModelRecipe, cache: Path, say: Callable[[str], None]) -> t
                 people.append(seen)
         error = 10 * np.sqrt(np.mean(np.concatenate([seen.left[:, :, :468].ravel() ** 2 for seen in people])))
         say(f"round {turn}: {len(people)} clips, {sum(len(p.rows) for p in people)} frames, left {error:.3f} mm")
-        shifts = np.concatenate(
-            [_portrait_shifts(model, data, cache, set(recipe.groups)), [_lift(seen) for seen in people]]
-        )
+        photos = [fit_photo(points, model, size).offset for points, size in portraits]
+        shifts = np.stack(photos + [_lift(seen) for seen in people])
         expression = pin_meaning(model.mean, regress_expression(model, start, people, recipe))
         model = _refreshed(model, shifts, expression, recipe, own=turn == min(1, recipe.rounds - 2))
+    for _ in range(3):  # each round sees the eyes where the last one put them
+        model = look_straight(model, portraits[::4])
     return model, float(error)
 
 
