@@ -95,12 +95,11 @@ def test_voice_opens_and_silence_closes_the_mouth():
     samples = np.concatenate([babble(3.0), np.zeros(HOUSE_RATE_HZ, np.float32)])
     track = opening_of(still.run(samples).expression)
     assert track[:90].max() > 4  # percent of the inter-ocular distance
-    assert track[105:].max() < 1.0  # shut half a second after the last sound
+    assert track[105:].max() < 0.1  # shut half a second after the last sound
     rng = np.random.default_rng(0)
     for sound in (np.zeros(3 * HOUSE_RATE_HZ), 10 ** (-50 / 20) * rng.normal(size=3 * HOUSE_RATE_HZ)):
         quiet = opening_of(still.run(sound.astype(np.float32)).expression)
-        assert quiet.max() < 1.5
-        assert quiet.mean() < 0.5
+        assert quiet.max() < 0.1
 
 
 def test_loud_and_soft_recordings_open_alike():

@@ -3,7 +3,8 @@
 Notable choices: frame `t` is what the face does from `t / 30` s on, and is made when the sound of that same thirtieth
 of a second has been heard, so the look-ahead is one frame, 33.3 ms, and nothing later can change it; the network moves
 the mouth and the seeded idle model everything else; blocks of any size may come in, and each frame is computed alone,
-so that every cut of the stream gives the same numbers.
+so that every cut of the stream gives the same numbers; when nobody has spoken for a quarter of a second the mouth is
+led shut, whatever the network makes of the noise.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from liveface import weights
 from liveface.errors import SignalError, WeightsError
@@ -43,6 +45,8 @@ FILE = "speech.tflite"
 _SPREAD = np.zeros((len(MOUTH_TRACKS), 52), np.float32)  # tracks to coefficients
 for _row, _names in enumerate(MOUTH_TRACKS):
     _SPREAD[_row, [ARKIT_INDEX[name] for name in _names]] = 1
+HUSH_FRAMES, FADE_FRAMES = 7, 5  # after 0.23 s without a voice the mouth is led shut within 0.17 s; chosen
+RETURN = 0.6  # share of the way back in the first frame with a voice
 _START_FEATURE = -2.0  # the network's past before the first sample, as in training
 
 
@@ -80,6 +84,9 @@ class SpeechToMotion:
         """The state before the first sample."""
         state: State = {"held": np.zeros(FRAME_SAMPLES, np.float32), "count": np.zeros((), np.int64)}
         state |= {f"mel_{name}": value for name, value in self._mel.start().items()}
+        state["hush"] = np.array(
+            [HUSH_FRAMES + FADE_FRAMES, 0.0]
+        )  # frames without a voice, share of motion let through
         for name, (shape, dtype) in self._network.inputs.items():
             if name != "features":
                 state[f"net_{name}"] = np.full(shape, _START_FEATURE if name == "hops" else 0, dtype)
@@ -127,14 +134,25 @@ class SpeechToMotion:
         made = self._network(features=features[None], **_part(state, "net_"))
         later |= {f"mel_{name}": value for name, value in mel.items()}
         later |= {f"net_{name[5:]}": value for name, value in made.items() if name.startswith("next_")}
-        tracks = np.clip(made["tracks"][0] * self.scale, 0, 1)  # [1, N]
+        loud = float(loudness(features)[0])
+        later["hush"] = _hushed(np.asarray(state["hush"], np.float64), loud)
+        tracks = np.clip(made["tracks"][0] * (self.scale * float(later["hush"][1])), 0, 1)  # [1, N]
         motion = Motion.rest(1)
         motion = Motion(tracks @ _SPREAD, motion.head, motion.gaze, self.spec)
         if self.idle is None:
             return later, motion
-        idle, life = self.idle.step(_part(state, "idle_"), float(loudness(features)[0]))
+        idle, life = self.idle.step(_part(state, "idle_"), loud)
         later |= {f"idle_{name}": value for name, value in idle.items()}
         return later, joined(motion, life)
+
+
+def _hushed(hush: npt.NDArray[np.float64], loud: float) -> npt.NDArray[np.float64]:
+    """One frame later: frames without a voice, and the share of the mouth's motion that is let through."""
+    quiet, share = hush
+    if loud > 0:
+        return np.array([0.0, share + RETURN * (1 - share)])
+    quiet = min(quiet + 1, HUSH_FRAMES + FADE_FRAMES)
+    return np.array([quiet, min(share, max(0.0, 1 - (quiet - HUSH_FRAMES) / FADE_FRAMES))])
 
 
 def _part(state: State, prefix: str) -> State:
