@@ -22,7 +22,7 @@ def exported(tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
     network = ForExport(MouthNet(TINY)).eval()
     random = np.random.default_rng(0)
-    samples = [{"x": random.random((1, 96, 128, INPUT_CHANNELS), np.float32)} for _ in range(4)]
+    samples = [{"x": random.random((1, 64, 112, INPUT_CHANNELS), np.float32)} for _ in range(4)]
     plain = export_float(network, samples[0], folder / "float.tflite")
     small = export_int8(plain, samples[:2], folder / "int8.tflite")
     return network, samples, plain, small
@@ -32,8 +32,8 @@ def test_names_shapes_and_types(exported):
     _, _, plain, small = exported
     for file in (plain, small):
         step = Step(file)
-        assert step.inputs == {"x": ((1, 96, 128, INPUT_CHANNELS), np.dtype(np.float32))}
-        assert [shape for shape, _ in step.outputs.values()] == [(1, 48, 64, 12)]
+        assert step.inputs == {"x": ((1, 64, 112, INPUT_CHANNELS), np.dtype(np.float32))}
+        assert [shape for shape, _ in step.outputs.values()] == [(1, 32, 56, 12)]
         assert [kind for _, kind in step.outputs.values()] == [np.dtype(np.float32)]
     assert small.stat().st_size < 0.5 * plain.stat().st_size
 

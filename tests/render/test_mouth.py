@@ -8,6 +8,7 @@ from liveface.errors import FaceError
 from liveface.motion.face_model import FaceModel
 from liveface.render.mouth import MouthInterior, smiling
 from liveface.render.patch import (
+    HEIGHT,
     INNER,
     OUTER,
     WIDTH,
@@ -154,8 +155,11 @@ def test_the_patch_is_upright_and_centred():
     points[:, :2] = (points[:, :2] - 200) @ spin.T + 200
     moved = move(patch_affine(points), points)
     assert abs(moved[263, 1] - moved[33, 1]) < 1e-3
-    assert np.allclose(moved[[61, 291, 13, 14]].mean(0), [64, 48], atol=1e-3)
+    assert np.allclose((moved[INNER].min(0) + moved[INNER].max(0)) / 2, [56, 32], atol=0.6)
     assert 60 < np.ptp(moved[OUTER, 0]) < WIDTH
+    yawn = move(patch_affine(face(0.95)), face(0.95))
+    assert yawn[INNER].min() > 3
+    assert (yawn[INNER] < [WIDTH - 3, HEIGHT - 3]).all()
 
 
 def test_locks_follow_a_rigid_head_and_a_falling_chin():
@@ -184,18 +188,18 @@ def test_an_exemplar_stays_on_a_turning_skull():
 
 def test_the_assembled_input_equals_its_slow_twin():
     random = np.random.default_rng(1)
-    patch, hole = random.integers(0, 256, (96, 128, 3), np.uint8), random.integers(0, 256, (96, 128), np.uint8)
-    textures = tuple(random.integers(0, 256, (96, 128, 4), np.uint8) for _ in range(2))
-    rows = tuple(random.integers(0, 256, (96, 128), np.uint8) for _ in range(2))
+    patch, hole = random.integers(0, 256, (64, 112, 3), np.uint8), random.integers(0, 256, (64, 112), np.uint8)
+    textures = tuple(random.integers(0, 256, (64, 112, 4), np.uint8) for _ in range(2))
+    rows = tuple(random.integers(0, 256, (64, 112), np.uint8) for _ in range(2))
     got = assemble(patch, hole, textures, rows, np.array([60.0, 20.0], np.float32), 100.0)[0] * 255
     share = hole[:, :, None] / 255
     slow = np.concatenate(
         [patch * (1 - share) + np.array([57, 25, 25]) * share, hole[:, :, None], *textures, np.stack(rows, 2)], 2
     )
-    assert got.shape == (96, 128, 16)
+    assert got.shape == (64, 112, 16)
     assert np.abs(got[:, :, :14] - slow).max() <= 1.01
-    assert np.abs(got[0, :, 14] / 255 - np.clip(0.5 + 0.5 * (np.arange(128) - 60) / 100, 0, 1)).max() < 0.005
-    assert np.abs(got[:, 0, 15] / 255 - np.clip((np.arange(96) - 20) / 100, 0, 1)).max() < 0.005
+    assert np.abs(got[0, :, 14] / 255 - np.clip(0.5 + 0.5 * (np.arange(112) - 60) / 100, 0, 1)).max() < 0.005
+    assert np.abs(got[:, 0, 15] / 255 - np.clip((np.arange(64) - 20) / 100, 0, 1)).max() < 0.005
 
 
 def test_rows_of_teeth_lie_where_lips_part():
@@ -203,9 +207,9 @@ def test_rows_of_teeth_lie_where_lips_part():
     affine = patch_affine(points)
     upper, lower = paint_rows(points, affine)
     ring = move(affine, points[INNER])
-    heights = [np.average(np.arange(96), weights=row.sum(1) + 1e-9) for row in (upper, lower)]
+    heights = [np.average(np.arange(64), weights=row.sum(1) + 1e-9) for row in (upper, lower)]
     assert heights[0] < ring[:, 1].mean() < heights[1]
-    assert abs(np.average(np.arange(128), weights=upper.sum(0)) - 64) < 2
+    assert abs(np.average(np.arange(112), weights=upper.sum(0)) - 56) < 2
 
 
 def test_what_a_mouth_shows():
@@ -216,9 +220,9 @@ def test_what_a_mouth_shows():
         stored, marks = cut(picture(points, inside), points)
         again = patch_affine(marks)
         assert np.allclose(chain(again, np.eye(2, 3)), again)
-        patch = cv2.warpAffine(picture(points, inside), affine, (128, 96))
+        patch = cv2.warpAffine(picture(points, inside), affine, (112, 64))
         shown = mouth_shows(patch, *rings)
         assert np.allclose(shown, wanted, atol=0.2)
         assert stored.shape == (156, 208, 3)
-    grey = np.full((96, 128, 3), 120, np.uint8)
+    grey = np.full((64, 112, 3), 120, np.uint8)
     assert mouth_shows(grey, *rings) == (0.0, 0.0)

@@ -11,7 +11,7 @@ from liveface.errors import RecipeError
 from liveface.motion.face_model import FaceModel
 from liveface.render.patch import INNER, OUTER, cut, hole_mask, opening
 from liveface.train.loop import open_run
-from liveface.train.mouth import CROP_HEIGHT, CROP_WIDTH, MouthTask, looks_open, masked_losses, rough_lips
+from liveface.train.mouth import MouthTask, looks_open, masked_losses, rough_lips
 from liveface.train.mouth_data import Patches, held_out_portraits, portrait_identities, usable, write
 from liveface.train.recipe import Recipe
 from liveface.types import ARKIT_INDEX
@@ -60,8 +60,8 @@ def test_steps_with_and_without_critic(patches, tmp_path):
     with open_run(recipe(patches), tmp_path / "run", "cpu") as run:
         task = MouthTask(run)
         given, true = task.batch()
-        assert given.shape == (3, 16, CROP_HEIGHT, CROP_WIDTH)
-        assert true.shape == (3, 3, CROP_HEIGHT, CROP_WIDTH)
+        assert given.shape == (3, 16, 64, 112)
+        assert true.shape == (3, 3, 64, 112)
         assert 0 <= float(given.min()) <= float(given.max()) <= 1
         assert set(task.step(0)) == {"pixel", "slope"}
         assert set(task.step(1)) == set(task.step(2)) == {"pixel", "slope", "hinge", "score", "matching"}
@@ -108,8 +108,8 @@ def test_losses_see_the_hole_only():
 
 def test_rough_lips_leave_the_far_skin_alone():
     random = np.random.default_rng(0)
-    patch = random.integers(0, 256, (96, 128, 3), np.uint8)
-    hole = np.zeros((96, 128), np.uint8)
+    patch = random.integers(0, 256, (64, 112, 3), np.uint8)
+    hole = np.zeros((64, 112), np.uint8)
     cv2.ellipse(hole, (64, 48), (30, 10), 0, 0, 360, 255, -1)
     for _ in range(8):
         out = rough_lips(patch, hole, random)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-PATCH_WIDTH, PATCH_HEIGHT = 128, 96
+PATCH_WIDTH, PATCH_HEIGHT = 112, 64
 INPUT_CHANNELS = 16
 """RGB with the hole filled (3), hole (1), skull-locked exemplar RGB and mask (4), jaw-locked exemplar RGB and mask
 (4), skull- and jaw-locked hint of an average row of teeth (2), x and y from the nose base in eye distances (2)."""
@@ -49,7 +49,7 @@ class Residual(nn.Module):
 
 
 class MouthNet(nn.Module):
-    """`[B, 16, 96, 128]` to `[B, 12, 48, 64]`, the picture as a 2x2 grid of RGB; see `unfold`."""
+    """`[B, 16, 64, 112]` to `[B, 12, 32, 56]`, the picture as a 2x2 grid of RGB; see `unfold`."""
 
     def __init__(self, config: MouthConfig | None = None) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class MouthNet(nn.Module):
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")  # type: ignore[union-attr, arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.stem(x))  # [B, C0, 48, 64]
+        x = F.relu(self.stem(x))  # [B, C0, 32, 56]
         kept: list[Tensor] = []
         for level, narrow in zip(self.down, self.narrow, strict=True):
             x = level(x)

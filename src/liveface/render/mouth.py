@@ -116,7 +116,7 @@ class MouthInterior:
     def _run(
         self, patch: Pixels, hole: Pixels, textures: tuple[Pixels, Pixels], points: Array, affine: Array
     ) -> Pixels:
-        """One call of the network; the painted patch uint8 `[96, 128, 3]`."""
+        """One call of the network; the painted patch uint8 `[64, 112, 3]`."""
         unit = eye_distance(points) * float(np.hypot(*affine[0, :2]))
         given = assemble(
             patch, hole, textures, paint_rows(points, affine, self._lower_cm), move(affine, points[2:3])[0], unit
@@ -126,7 +126,7 @@ class MouthInterior:
         return cv2.convertScaleAbs(np.maximum(picture, 0), alpha=255)
 
     def _inside(self, canvas: Pixels, ring: Array, points: Array, affine: Array) -> Pixels:
-        """The painted patch uint8 `[96, 128, 3]` of a frame, with the teeth's own detail."""
+        """The painted patch uint8 `[64, 112, 3]` of a frame, with the teeth's own detail."""
         patch = cv2.warpAffine(canvas, affine, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
         textures = place(self._cuts, self._lock, points, affine)
         picture = self._run(patch, hole_mask(move(affine, ring)), textures, points, affine)

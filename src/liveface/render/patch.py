@@ -1,9 +1,9 @@
 """The aligned mouth patch: the frame in which the mouth network works, and what it is given.
 
 Training and run time both assemble the network's input here, so that they cannot differ. Notable choices: the patch is
-turned to the eye line and spans one and a half mouth widths; teeth are locked by an affine fit of the rigid upper face
-(points with depth), the lower row follows the chin; an average row of teeth, projected in the same way, tells the
-network where teeth may be when no exemplar is known.
+turned to the eye line, centred on the gap between the lips, and spans 1.3 mouth widths; teeth are locked by an affine
+fit of the rigid upper face (points with depth), the lower row follows the chin; an average row of teeth, projected in
+the same way, tells the network where teeth may be when no exemplar is known.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import numpy as np
 
 from liveface.types import Array, Pixels
 
-WIDTH, HEIGHT, CHANNELS = 128, 96, 16
-COVER, DENSITY = 1.3, 1.25
-STORED_WIDTH, STORED_HEIGHT = round(WIDTH * COVER * DENSITY), round(HEIGHT * COVER * DENSITY)
-"""A stored patch, 208 x 156: 1.3 times the patch's surroundings at 1.25 times its resolution."""
-INNER = [78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95]
+WIDTH, HEIGHT, CHANNELS = 112, 64, 16
+SPAN, TALLEST = 128, 56  # pixels that one and a half mouth widths span; the tallest hole, beyond which all shrinks
+STORED_WIDTH, STORED_HEIGHT, DENSITY = 208, 156, 1.25
+"""A stored patch: the surroundings of the patch at 1.25 times its resolution."""
+INNER = np.array([78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95])
 """Inner lip ring of the 478 points, from the image-left corner over the upper lip."""
-OUTER = [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146]
+OUTER = np.array([61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146])
 SKULL = [10, 151, 9, 8, 168, 6, 197, 195, 5, 4, 1, 2, 33, 133, 362, 263, 127, 356, 98, 327]
 """Points that do not move with expression (nearly)."""
 NOSE_BASE = [2, 98, 327]
 CHIN = [152, 148, 377, 175, 199, 200, 171, 396]
 """Points that move with the jaw alone (nearly)."""
-RIGID = [*SKULL, *CHIN]
+RIGID = np.array([*SKULL, *CHIN])
 SKULL_CM = np.array(
     [(0, -8.15, -4.53), (0, -6.53, -5), (0, -4.77, -5.3), (0, -3.76, -5.16), (0, -2.87, -5.2), (0, -2.23, -5.58),
      (0, -1.73, -5.94), (0, -1.3, -6.25), (0, -0.68, -6.69), (0, 0.55, -7.41), (0, 1.22, -7.28), (0, 2.11, -5.85),
@@ -76,18 +76,19 @@ def move(affine: Array, points: Array) -> Array:
 
 
 def patch_affine(points: Array) -> Array:
-    """The affine map `[2, 3]` from canvas pixels to patch pixels (128 x 96)."""
+    """The affine map `[2, 3]` from canvas pixels to patch pixels (112 x 64)."""
     eyes = points[263, :2] - points[33, :2]
     cos, sin = eyes / (np.linalg.norm(eyes) + 1e-6)
     turn = np.array([[cos, sin], [-sin, cos]], np.float32)
     unit = eye_distance(points)
-    lips = (points[OUTER, :2] - points[61, :2]) @ turn.T
-    wide = float(np.clip(np.ptp(lips[:, 0]), 0.65 * unit, 1.15 * unit))
-    wide = max(1.5 * wide, 1.25 * float(np.ptp(lips[:, 1])))
-    scale = WIDTH / wide
-    centre = points[[61, 291, 13, 14], :2].mean(0)
-    linear = turn * scale
-    return np.concatenate([linear, (np.array([WIDTH, HEIGHT]) / 2 - linear @ centre)[:, None]], 1).astype(np.float32)
+    outer, inner = points[OUTER, :2] @ turn.T, points[INNER, :2] @ turn.T
+    wide = 1.5 * min(max(float(np.ptp(outer[:, 0])), 0.65 * unit), 1.15 * unit)
+    low, high = float(inner[:, 1].min()), float(inner[:, 1].max())
+    wide = max(wide, 1.25 * float(np.ptp(outer[:, 1])), SPAN / TALLEST * (high - low))
+    scale = SPAN / wide
+    centre = np.array([(outer[0, 0] + outer[10, 0]) / 2, (low + high) / 2], np.float32)
+    shift = np.array([WIDTH / 2, HEIGHT / 2], np.float32) - scale * centre
+    return np.concatenate([turn * scale, shift[:, None]], 1).astype(np.float32)
 
 
 def cut(pixels: Pixels, points: Array) -> tuple[Pixels, Array]:
@@ -214,7 +215,7 @@ def place(
 
 
 def paint_rows(points: Array, affine: Array, lower_cm: float = 0.0) -> tuple[Pixels, Pixels]:
-    """An average upper and lower row of teeth in the patch, moved down by `lower_cm`; two uint8 `[96, 128]`."""
+    """An average upper and lower row of teeth in the patch, moved down by `lower_cm`; two uint8 `[64, 112]`."""
     cameras = AVERAGE.cameras @ points[RIGID, :2]
     rows = []
     for corners, camera in zip(_ROWS, (cameras[:4], cameras[4:]), strict=True):
@@ -242,7 +243,7 @@ def mouth_shows(patch: Pixels, inner: Array, outer: Array) -> tuple[float, float
     """Shares of dark pixels (cavity) and of tooth-like pixels (bright, less saturated than lips) inside the lips.
 
     Args:
-        patch: uint8 `[96, 128, 3]`.
+        patch: uint8 `[64, 112, 3]`.
         inner, outer: lip rings `[20, 2]` in patch pixels.
     Returns: dark and tooth share in [0, 1]; both 0 for grey or lipless pictures. Lips that a tracker merely believes
         open show neither.
@@ -262,12 +263,12 @@ def mouth_shows(patch: Pixels, inner: Array, outer: Array) -> tuple[float, float
 def assemble(
     patch: Pixels, hole: Pixels, textures: tuple[Pixels, Pixels], rows: tuple[Pixels, Pixels], nose: Array, unit: float
 ) -> Array:
-    """The network's input float32 `[1, 96, 128, 16]`, all in about [0, 1]; see `liveface.nets.mouth.INPUT_CHANNELS`.
+    """The network's input float32 `[1, 64, 112, 16]`, all in about [0, 1]; see `liveface.nets.mouth.INPUT_CHANNELS`.
 
     Args:
-        patch: uint8 `[96, 128, 3]`, the aligned picture; what is in the hole is not used.
-        hole: uint8 `[96, 128]`, soft.
-        textures: skull- and jaw-locked exemplar, uint8 `[96, 128, 4]`, RGB and mask; zeros where unknown.
+        patch: uint8 `[64, 112, 3]`, the aligned picture; what is in the hole is not used.
+        hole: uint8 `[64, 112]`, soft.
+        textures: skull- and jaw-locked exemplar, uint8 `[64, 112, 4]`, RGB and mask; zeros where unknown.
         rows: `paint_rows`.
         nose: nose base in patch pixels.
         unit: eye distance in patch pixels.

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liveface.errors import RecipeError
-from liveface.render.patch import WIDTH, cut, opening, patch_affine
+from liveface.render.patch import SPAN, cut, opening, patch_affine
 from liveface.train.faces import clips, frames, held_out_clips
 from liveface.train.recipe import data_folder
 from liveface.types import Array, Pixels
@@ -88,7 +88,7 @@ def usable(points: Array) -> bool:
     """Whether a mouth is open, large and frontal enough to be learned from."""
     left, right = points[33], points[263]
     along = float((points[1, :2] - left[:2]) @ (right[:2] - left[:2]) / (np.sum((right[:2] - left[:2]) ** 2) + 1e-6))
-    wide_px = WIDTH / float(np.hypot(*patch_affine(points)[0, :2]))
+    wide_px = SPAN / float(np.hypot(*patch_affine(points)[0, :2]))
     return opening(points) >= LEAST_OPENING and abs(along - 0.5) < MOST_TURN and wide_px >= LEAST_WIDTH_PX
 
 

@@ -45,7 +45,7 @@ def network_of(run: Path) -> MouthNet:
 
 
 def painter_of(step: Step) -> Painter:
-    """A `.tflite` as a painter of inputs `[B, 96, 128, 16]`."""
+    """A `.tflite` as a painter of inputs `[B, 64, 112, 16]`."""
     name, output = next(iter(step.inputs)), next(iter(step.outputs))
 
     def paint(given: Array) -> Array:

@@ -130,8 +130,8 @@ class HeldOut:
             alone, truth, hole, _ = self.composite(painter, number, shown=False)
             shown = self.composite(painter, number, shown=True)[0]
             dark = truth * (1 - hole[:, :, None])
-            row = np.hstack([truth, dark, alone, shown])[12:84]
-            tiles.append(cv2.resize(np.clip(row * 255, 0, 255).astype(np.uint8), None, fx=1.5, fy=1.5))
+            row = np.hstack([truth, dark, alone, shown])
+            tiles.append(cv2.resize(np.clip(row * 255, 0, 255).astype(np.uint8), None, fx=1.6, fy=1.6))
         tiles = tiles[: len(tiles) // columns * columns]
         return np.hstack([np.vstack(tiles[k::columns]) for k in range(columns)])
 
