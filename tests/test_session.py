@@ -69,7 +69,7 @@ def test_a_renderer_that_looks_ahead_gives_up_every_frame(session, tmp_path, mon
     class Late:
         """Holds two frames back."""
 
-        delay, faces = 2, 1
+        delay, faces, photo = 2, 1, None
 
         def start(self):
             return {"held": []}
