@@ -20,7 +20,7 @@ import numpy as np
 from liveface.errors import MotionMismatch
 from liveface.geometry import head_rotation
 from liveface.motion.face_model import FaceModel
-from liveface.motion.solve import fit_photo
+from liveface.motion.solve import DISTANCE_CM, fit_photo
 from liveface.render.canvas import TEXTURE_SCALE, Canvas, check_size, frame_portrait
 from liveface.render.eyes import NAMES as LID_NAMES
 from liveface.render.eyes import Eyeball, close_lids, lid_texture, paint_over
@@ -98,7 +98,8 @@ class _Rig:
     def pose(self, points: Array, head: Array) -> Array:
         """Turn and shift `[K, 3]` with the head; `head` `[6]` is relative to the photo's pose."""
         turn = head_rotation(*(ease_turn(head[:3] + self.turn) - ease_turn(self.turn)))
-        return points @ turn.T + head[3:]
+        nearer = np.array([1, 1, CAMERA_CM / DISTANCE_CM], np.float32)  # z is told for a viewer at DISTANCE_CM
+        return points @ turn.T + head[3:] * nearer
 
 
 class MeshRenderer:
