@@ -100,14 +100,14 @@ class MouthInterior:
         self._levels = [tooth_level(cut) for cut in self._cuts]
 
     def _invent(self, stored: Pixels, smile: Array, light: Array) -> tuple[Pixels, Pixels]:
-        """Drawn rows, upper and lower, in the photo's light and half in the tint that the network sees."""
+        """Drawn rows, upper and lower, in the photo's light and a quarter of it in the tint that the network sees."""
         affine = patch_affine(smile)
         patch = cv2.warpAffine(stored, affine, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
         hole = hole_mask(move(affine, smile[INNER]))
         seen = self._run(patch, hole, place(self._cuts, self._lock, smile, affine), smile, affine)
         tint = np.percentile(seen[hole > 128], 80, axis=0) + 1
         tint = tint / float(tint @ LUMINANCE) * float(light @ LUMINANCE)
-        gain = np.minimum((light + tint) / 2 / (DRAWN_LIGHT * IVORY), 1.1)
+        gain = np.minimum((0.75 * light + 0.25 * tint) / (DRAWN_LIGHT * IVORY), 1.1)
         upper, lower = draw_rows(smile, (STORED_WIDTH, STORED_HEIGHT), self._lower_cm)
         for row in (upper, lower):
             row[:, :, :3] = np.clip(row[:, :, :3] * gain, 0, 255)
@@ -216,7 +216,7 @@ def sharpen_teeth(picture: Pixels, texture: Pixels, level: float) -> Pixels:
     ratio = (painted + 2) / (shown + 2)
     white = (painted @ _WHITENESS + 1) / (shown @ _WHITENESS + 1)
     agreed = np.clip((white - AGREE_FROM) / (AGREE_TO - AGREE_FROM), 0, 1)[:, :, None]
-    light = np.clip(np.sqrt(ratio), 0.7, 1.1)
+    light = np.clip(np.sqrt(ratio @ LUMINANCE), 0.7, 1.1)[:, :, None]
     out = base + (colour * light - base) * (tooth * agreed)
     return np.clip(out, 0, 255).astype(np.uint8)
 

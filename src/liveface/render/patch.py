@@ -46,7 +46,7 @@ LOWER_CM = ((0, 0.56, 4.3, 0.85, -4.72), (0.54, 1.12, 4.22, 0.85, -4.55), (1.08,
             (1.62, 2.15, 4.1, 0.8, -3.4))  # fmt: skip
 TEETH_BEHIND = 0.136
 """How far the front teeth lie behind the nose base, in eye distances (0.85 cm of 6.25 cm). Source: as above."""
-EDGE_BELOW_SEAM = 0.25  # centimetres of upper incisor under the line where shut lips meet: what speech shows. Chosen
+EDGE_BELOW_SEAM = 0.3  # centimetres of upper incisor under the line where shut lips meet: what speech shows. Chosen
 OUTER_EYES_TO_DISTANCE = 0.7  # eye distance = 0.7 x distance of the outer corners, as in all tables of the project
 FILL = (57, 25, 25)  # what the hole shows the network: the dark red of a mouth. Chosen
 _FILLED = np.full((HEIGHT, WIDTH, 3), FILL, np.uint8)

@@ -24,6 +24,7 @@ EYES = (((33, 160, 158, 133, 153, 144), (468, 469, 470, 471, 472)),
         ((362, 385, 387, 263, 373, 380), (473, 474, 475, 476, 477)))  # fmt: skip
 TEETH_BASE, TEETH_SLOPE = 128.0, 0.36  # tooth luminance from skin luminance; measured on 400 smiles, less a tenth
 TEETH_TINT = np.array([1.09, 0.98, 0.91], np.float32)  # mean of the same smiles
+CENTRE_OVERLAP_CM = 0.06  # the two middle teeth close their gap at the neck; chosen
 LOWER_HIDDEN_CM = 0.15  # speech hides most of the lower row behind the lip; chosen
 WHITES_SHARE = 1.3  # teeth over whites of eyes, median of the same smiles
 SKIN_SATURATION = 0.35  # above this, tints are full
@@ -70,9 +71,10 @@ def _white_of_eye(pixels: Pixels, ring: Array, iris: Array) -> float:
 
 def outline(near: float, far: float, edge: float, crown: float, up: int) -> Array:
     """The contour `[18, 2]` of one tooth in centimetres, `up` is -1 for upper teeth and 1 for lower ones."""
+    near = near or -CENTRE_OVERLAP_CM
     middle, half = (near + far) / 2, (far - near) / 2
     corner = np.abs(_ACROSS) ** 6
-    cutting = np.column_stack([middle + half * _ACROSS * (1 - 0.05 * corner), edge + up * 0.09 * corner])
+    cutting = np.column_stack([middle + half * _ACROSS * (1 - 0.05 * corner), edge + up * 0.13 * corner])
     neck = np.column_stack([middle + 0.86 * half * _ACROSS, edge + up * crown * (1 - 0.2 * _ACROSS**2)])
     return np.concatenate([cutting, neck[::-1]]).astype(np.float32)
 
@@ -127,10 +129,11 @@ def _draw_tooth(out: Array, contour: Array, light: float, scale: float, up: int)
     mask = np.zeros(view.shape[:2], np.uint8)
     cv2.fillPoly(mask, np.round(contour - low).astype(np.int32)[None], 255)
     inside = cv2.distanceTransform(mask, cv2.DIST_L2, 3) / scale
-    rim = np.clip(inside / 0.1, 0, 1)
-    shade = light * (0.8 + 0.2 * rim * (2 - rim))
+    rim = np.clip(inside / 0.09, 0, 1)
+    shade = light * (0.68 + 0.32 * rim * (2 - rim))
     along = np.linspace(0, 1, view.shape[0], dtype=np.float32)[:, None]
     neck = along if up > 0 else 1 - along
+    shade *= 0.9 + 0.1 * np.sin(np.pi * np.clip(neck, 0.1, 0.9))
     tint = np.stack([1 - 0.04 * (1 - neck), 1 - 0.03 * (1 - neck) - 0.04 * neck, 1 - 0.11 * neck], 2)
     covered = (mask > 0).astype(np.float32)[:, :, None]
     tooth = np.dstack([IVORY * tint * shade[:, :, None], np.full(mask.shape, 255, np.float32)])
