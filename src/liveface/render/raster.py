@@ -13,6 +13,7 @@ import numpy as np
 from liveface.types import Array, Pixels
 
 SUBPIXEL_BITS = 4
+STEEPEST = 6.0  # texture pixels a canvas pixel beyond which a triangle under a pixel thin would sample elsewhere
 STEP_DEPTH = 0.7  # neighbours this much farther apart in depth (centimetres) belong to different parts, chosen
 
 
@@ -115,10 +116,14 @@ class TriangleWarp:
         area = np.where(np.abs(area) < 1e-6, 1e-6, area)
         share_two = np.stack([two[:, 1], -two[:, 0]], 1) / area[:, None]  # gradient of the second corner's share
         share_three = np.stack([-one[:, 1], one[:, 0]], 1) / area[:, None]
+        longest = np.sqrt(np.maximum((one**2).sum(1), (two**2).sum(1))) + 1e-6
+        thin = np.clip(1.5 - np.abs(area) / longest, 0, 1)[:, None]  # slivers cover pixels outside of themselves
+        middle = corners.mean(1)
         tables = []
         for axis in (0, 1):
             slope = share_two * self._edges[:, :1, axis] + share_three * self._edges[:, 1:, axis]  # [F, 2]
-            shift = self._origin[:, axis] - (slope * corners[:, 0]).sum(1)
+            slope *= np.minimum(1, STEEPEST / (np.linalg.norm(slope, axis=1)[:, None] + 1e-6)) ** thin
+            shift = self._origin[:, axis] + self._edges[:, :, axis].sum(1) / 3 - (slope * middle).sum(1)
             tables += [np.concatenate([[0], column]).astype(np.float32) for column in (slope[:, 0], slope[:, 1], shift)]
         return tables
 
