@@ -42,6 +42,13 @@ def lid_opening(expression: Array, eye: int) -> float:
     return float(np.clip(open_share * (1 - np.clip(blink, -0.3, 1)), 0, 1.3))
 
 
+def untouched(expression: Array, gaze: Array, eye: int) -> float:
+    """How much an eye is as in the photo: 1 with its lids and gaze, 0 once either has visibly moved."""
+    lids = 1 - abs(lid_opening(expression, eye) - 1) / 0.15
+    look = 1 - float(np.abs(gaze).max()) / 0.08
+    return min(max(lids, 0.0), max(look, 0.0))
+
+
 def close_lids(points: Array, expression: Array) -> None:
     """Move the lid points of both eyes to their opening, in place.
 
@@ -110,11 +117,12 @@ class Eyeball:
         high = np.ceil(np.clip(ring.max(0) + margin, low + 2, (length, height))).astype(int)
         patch = np.ascontiguousarray(canvas.texture[low[1] : high[1], low[0] : high[0]])
         self._patch = _complete(patch, ring - low, centre - low, radius)
+        self._seen = patch
         self._shift_px_per_rad = EYEBALL_RADIUS_CM * px_per_cm * TEXTURE_SCALE
         self._rest = (ring - low).astype(np.float32)
         self._push = _gaze_push(patch.shape[:2], centre - low, radius)
 
-    def paint(self, canvas: Pixels, points: Array, rigid: Array, gaze: Array) -> None:
+    def paint(self, canvas: Pixels, points: Array, rigid: Array, gaze: Array, untouched: float) -> None:
         """Paint the eyeball inside the lids, in place.
 
         Args:
@@ -122,6 +130,7 @@ class Eyeball:
             points: `[478, 2+]` posed points with moved lids, canvas pixels.
             rigid: `[478, 2+]` the same points moved with the head only.
             gaze: `[2]` pitch and yaw in radians relative to the photo's own gaze.
+            untouched: how much this eye is as in the photo, see `untouched`.
         """
         ring = points[self._ring, :2]
         upper, lower = points[EYE_UPPER[self._eye], :2], points[EYE_LOWER[self._eye], :2]
@@ -146,8 +155,14 @@ class Eyeball:
         shift = np.sin(np.clip(gaze, -0.6, 0.6)) * self._shift_px_per_rad
         map_x -= push * np.float32(shift[1])
         map_y -= push * np.float32(shift[0])
-        ball = cv2.remap(self._patch, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        blend_into(box, self._shade(ball, mask, (upper - lower).mean(0), opening), mask)
+        ball = self._seen
+        if untouched < 1:
+            ball = cv2.remap(self._patch, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            ball = self._shade(ball, mask, (upper - lower).mean(0), opening)
+        if untouched > 0:
+            seen = cv2.remap(self._seen, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            ball = seen if untouched >= 1 else cv2.addWeighted(seen, untouched, ball, 1 - untouched, 0)
+        blend_into(box, ball, mask)
 
     def _draw_lashes(self, canvas: Pixels, edge: Array, opening: float) -> None:
         """The dark line of lashes where a lid closes: none at the photo's own opening, full when shut."""
@@ -178,14 +193,14 @@ class Eyeball:
         return cv2.multiply(ball, cv2.cvtColor(shade, cv2.COLOR_GRAY2BGR), scale=1 / 255)
 
 
-def lid_texture(points: Array) -> Array:
-    """Where to sample the lids: `[478, 2]` points with the lid edges moved outwards, off the eyeball."""
-    moved = points[:, :2].copy()
+def lid_margins(points: Array) -> Array:
+    """Where to sample moved lids: shifts `[478, 2]` of the lid edges outwards, off the eyeball; 0 elsewhere."""
+    shift = np.zeros((len(points), 2), np.float32)
     for eye in (0, 1):
-        upper, lower = points[EYE_UPPER[eye], :2], points[EYE_LOWER[eye], :2]
-        moved[EYE_UPPER[eye]] = upper + (upper - lower) * LID_MARGIN[0]
-        moved[EYE_LOWER[eye]] = lower - (upper - lower) * LID_MARGIN[1]
-    return moved
+        gap = points[EYE_UPPER[eye], :2] - points[EYE_LOWER[eye], :2]
+        shift[EYE_UPPER[eye]] = gap * LID_MARGIN[0]
+        shift[EYE_LOWER[eye]] = -gap * LID_MARGIN[1]
+    return shift
 
 
 def _opening(points: Array, eye: int) -> float:

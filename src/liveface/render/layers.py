@@ -43,7 +43,9 @@ class PersonLayer:
         plate = fill_behind(canvas.texture, matte)
         self.plate = canvas.shrink(plate)
         self._margin = canvas.margin
-        premultiplied = (canvas.texture if texture is None else texture) * matte[..., None]
+        alpha = matte[..., None]
+        # What is left of the picture when the plate is taken out, so that both together are the photo again.
+        premultiplied = np.clip((canvas.texture if texture is None else texture) - (1 - alpha) * plate, 0, 255 * alpha)
         self._layer = np.dstack([premultiplied, matte * 255]).round().astype(np.uint8)
         columns = np.arange(-CELL_PX, width + 2 * CELL_PX, CELL_PX, dtype=np.float32)
         rows = np.arange(-CELL_PX, height + 2 * CELL_PX, CELL_PX, dtype=np.float32)

@@ -23,7 +23,7 @@ from liveface.motion.face_model import FaceModel
 from liveface.motion.solve import DISTANCE_CM, fit_photo
 from liveface.render.canvas import TEXTURE_SCALE, Canvas, check_size, frame_portrait
 from liveface.render.eyes import NAMES as LID_NAMES
-from liveface.render.eyes import Eyeball, close_lids, lid_texture, paint_over
+from liveface.render.eyes import Eyeball, close_lids, lid_margins, paint_over, untouched
 from liveface.render.layers import PersonLayer, add_wisps, refine_matte
 from liveface.render.mouth import MouthInterior
 from liveface.render.raster import TriangleWarp
@@ -143,8 +143,9 @@ class MeshRenderer:
         if not self._lips.open_in_photo:
             triangles = np.concatenate([triangles, _lip_strip()])
         source = self.canvas.to_texture(points[:, :2])
-        self._sampled = self._sample_points(lid_texture(points))
-        seen = seen_texture(lid_texture(points), self._rig.rest, self._model.triangles, float(self._rig.turn[1]))
+        self._sampled = self._sample_points(points[:, :2])
+        self._lid_margins = lid_margins(source)
+        seen = seen_texture(points[:, :2], self._rig.rest, self._model.triangles, float(self._rig.turn[1]))
         self._uncovered = self._sample_points(seen) - self._sampled
         self._skin = TriangleWarp(texture, self._sampled, triangles, size, _folding(), OVAL)
         self._eyes = [Eyeball(self.canvas, eye, ppc) for eye in (0, 1)]
@@ -189,10 +190,14 @@ class MeshRenderer:
         shift = head[3:5] * rig.px_per_cm
         picture = self._person.paint(nodes, points[OVAL], rigid[OVAL], shift)
         uncover = np.float32(min(abs(float(head[1])) / UNCOVER_TURN, 1.0))
-        self._skin.paint(picture, points, posed[:, 2], self._sampled + self._uncovered * uncover)
+        sampled = self._sampled + self._uncovered * uncover
+        looks = (gaze[2:], gaze[:2])  # the image's left eye is the person's right
+        as_seen = [untouched(expression, look, eye) for eye, look in enumerate(looks)]
+        for eye in (0, 1):
+            sampled[eye_ring(eye)] += self._lid_margins[eye_ring(eye)] * np.float32(1 - as_seen[eye])
+        self._skin.paint(picture, points, posed[:, 2], sampled)
         for eye, ball in enumerate(self._eyes):
-            look = gaze[2:] if eye == 1 else gaze[:2]  # the image's right eye is the person's left
-            ball.paint(picture, points, rigid, look)
+            ball.paint(picture, points, rigid, looks[eye], as_seen[eye])
         marks = np.column_stack([points, posed[:, 2] * rig.px_per_cm]).astype(np.float32)
         self._mouth.paint(picture, marks, float(expression[ARKIT_INDEX["jawOpen"]]))
         return picture
