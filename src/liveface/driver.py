@@ -36,6 +36,7 @@ SEARCH_S = 20.0  # a video that shows no face for so long has none
 TRACK_SIDE = 960  # pixels of a driver's longer side: the tracker sees 192, measured to change nothing
 SAME_FACE, OTHER_FACE = 1.8, 3.5  # percent of the inter-ocular distance between aligned points: same face, another
 SILENT_PEAK = 1e-3  # -60 dB
+NARROW_HZ = 12_000  # below this rate the sounds of s and f are missing
 
 _MOUTH_AND_BROWS = np.array([not name.startswith(("eyeBlink", "eyeLook")) for name in ARKIT_NAMES])
 _BLINKS = [ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]
@@ -165,6 +166,7 @@ def open_driver(path: str | Path, fps: float, dials: Dials, threads: int = 1) ->
         frames = len(load_motion(path).resample(fps))
         return Driver("motion", path, info, fps, frames, dials, threads)
     if info.kind == "audio":
+        check_heard(path)
         return Driver("speech", path, info, fps, round(info.audio_duration_s * fps), dials, threads)
     if has_face(path):
         return Driver("video", path, info, fps, read_video(path, fps).frames_estimate, dials, threads)
@@ -174,6 +176,7 @@ def open_driver(path: str | Path, fps: float, dials: Dials, threads: int = 1) ->
             "expected a video of a face, or speech: use another driver."
         )
     _log.warning("%s shows no face in its first %.0f s; its sound drives instead.", path.name, SEARCH_S)
+    check_heard(path)
     return Driver("speech", path, info, fps, round(info.audio_duration_s * fps), dials, threads)
 
 
@@ -242,6 +245,22 @@ def follow(
         _log.warning("no face was found in %d of %d frames; they hold the last motion.", lost, seen)
 
 
+def check_heard(path: Path) -> None:
+    """Refuse a recording in which nothing is heard; a telephone's narrow sound is noted.
+
+    Raises:
+        SignalError: it is silent from beginning to end. As a rule its first second tells that it is not.
+    """
+    sound = read_audio(path)
+    if sound.info.audio_rate_hz < NARROW_HZ:
+        _log.warning("%s has sound at %d Hz; lips follow 16000 Hz better.", path.name, sound.info.audio_rate_hz)
+    if not any(np.abs(block.samples).max(initial=0.0) >= SILENT_PEAK for block in sound):
+        raise SignalError(
+            f"{path.name} is silent for all of its {sound.duration_s:.1f} s; expected speech: check the microphone, "
+            "or use another recording."
+        )
+
+
 def speech_motion(model: SpeechToMotion, path: Path, clock: Clock) -> Iterator[Motion]:
     """Motion of the speech in a file, frame by frame."""
     sound = read_audio(path)
@@ -255,8 +274,6 @@ def speech_motion(model: SpeechToMotion, path: Path, clock: Clock) -> Iterator[M
             yield frame
     state, motion = model.finish(state)
     yield from motion
-    if sound.peak < SILENT_PEAK:
-        _log.warning("%s is silent; the mouth stays closed.", path.name)
 
 
 def even_rate(motions: Iterator[Motion], fps: float, wanted: float) -> Iterator[Motion]:

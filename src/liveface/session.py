@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from liveface.driver import Dials, Driver, calibrate, follow, house_fps, open_driver, speech_motion
+from liveface.driver import Dials, Driver, calibrate, check_heard, follow, house_fps, open_driver, speech_motion
 from liveface.errors import FaceError, SignalError, SinkError
 from liveface.motion.audio import SpeechToMotion
 from liveface.motion.files import save_motion
@@ -319,6 +319,7 @@ def listen(
         progress: called after every frame with the frames done and expected.
     """
     _check_motion_output(sound, output)
+    check_heard(Path(sound))
     source = read_audio(sound)
     model = SpeechToMotion(idle=IdleMotion(seed=seed) if idle else None)
     motions = speech_motion(model, Path(sound), lambda *_: None)
