@@ -142,9 +142,9 @@ def test_a_run_learns_resumes_and_settles(tmp_path):
     with open_run(recipe, tmp_path, "cpu") as run:
         assert run_task(run, SpeechTask(run)) == {}  # nothing is left to do
     found = finish(tmp_path)
-    assert 1.0 <= found["gain"] <= 1.5
+    assert all(1.0 <= gain <= 1.5 for gain in found["gains"].values())
     content = torch.load(tmp_path / "settled.pt", weights_only=True)
-    assert float(content["network"]["gain"][0]) == pytest.approx(found["gain"])
+    assert float(content["network"]["gain"][0]) == pytest.approx(found["gains"]["opening"])
 
 
 def test_recipes_that_cannot_work_are_refused(tmp_path):

@@ -37,6 +37,9 @@ SET_FILE, VALIDATION_FILE = "speech_set.npz", "validation.npz"
 VALIDATION_EVERY = 12  # every twelfth tracked sentence validates
 _FIRST = [names[0] for names in MOUTH_TRACKS]
 _SPREAD = ("mouthFunnel", "mouthPucker", "mouthSmileLeft", "mouthUpperUpLeft", "mouthLowerDownLeft")
+_WIDENS = ("mouthPucker", "mouthSmileLeft", "mouthStretchLeft", "mouthDimpleLeft", "mouthFrownLeft")
+MOST_GAIN = 1.5
+_CLOSED, _ROUND = (1, 2), (9, 10)  # classes of `nets.speech.SOUNDS`
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class SpeechOptions:
         shares: how often each kind is drawn.
         window: frames of one sample.
         firm: extra weight of frames with closed lips.
+        round: extra weight of frames with rounded lips.
         spread: weight of the spread of a window.
         naming: weight of the second head.
     """
@@ -72,6 +76,7 @@ class SpeechOptions:
     )
     window: int = 100
     firm: float = 3.0
+    round: float = 1.5
     spread: float = 0.1
     naming: float = 0.15
 
@@ -121,11 +126,12 @@ class SpeechTask:
         self.set, self.validation = self._prepared()
         network = SpeechNet(config).to(run.device)
         self.networks: dict[str, nn.Module] = {"main": network}
-        self.optimizers = {"main": torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.02)}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {"main": torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=0.02)}
         self.rng = np.random.default_rng(recipe.seed * 1000 + run.rank)
         space = mouth_space()
         self.flat = torch.from_numpy(space.flat()).to(run.device)
         self.gap = torch.from_numpy(space.gap()).to(run.device)
+        self.width = torch.from_numpy(space.width()).to(run.device)
         spans = self.set.spans
         spans = spans[spans[:, 1] >= self.options.window]
         share = np.array([self.options.shares[kind] for kind in KINDS])
@@ -184,7 +190,14 @@ class SpeechTask:
             x, _ = network.trunk(seen, network.start(len(seen)), style)
             made, named = network.head(x, style), network.sounds(x)
         losses = self.losses(made.float(), named.float(), true, sounds, (kind, begins))
-        weights = {"lips": 1.0, "speed": 1.5, "gap": 0.6, "spread": self.options.spread, "naming": self.options.naming}
+        weights = {
+            "lips": 1.0,
+            "speed": 1.5,
+            "gap": 0.6,
+            "width": 1.0,
+            "spread": self.options.spread,
+            "naming": self.options.naming,
+        }
         total = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
         optimizer = self.optimizers["main"]
         optimizer.zero_grad()
@@ -217,18 +230,20 @@ class SpeechTask:
         weight = self.balance[kind][:, None].expand(-1, true.shape[1]).clone()
         weight[:, :10] *= begins[:, None].float()  # no judgement before the window has heard anything
         gap = true @ self.gap
-        weight = weight * (1 + self.options.firm * ((sounds == 1) | (sounds == 2)).float())
+        for classes, extra in ((_CLOSED, self.options.firm), (_ROUND, self.options.round)):
+            weight = weight * (1 + extra * sum((sounds == index).float() for index in classes))
         weight = weight * (1 + 1.0 * (sounds == 0).float() * (gap < 0.1).float())
         total = weight.sum()
         speed = (error[:, 1:] - error[:, :-1]) @ self.flat
         pairs = torch.minimum(weight[:, 1:], weight[:, :-1])
-        spread = [self._spread(made @ self.gap, gap)]
+        spread = [self._spread(made @ self.gap, gap), self._spread(made @ self.width, true @ self.width)]
         for name in _SPREAD:
             spread.append(0.4 * self._spread(made[..., _FIRST.index(name)] * 2, true[..., _FIRST.index(name)] * 2))
         parts = {
             "lips": 10 * (weight * _soft(lips)).sum() / total,
             "speed": 10 * (pairs * _soft(speed)).sum() / pairs.sum(),
             "gap": (weight * (error @ self.gap).abs()).sum() / total,
+            "width": (weight * (error @ self.width).abs()).sum() / total,
             "spread": torch.stack(spread).sum(),
         }
         known = sounds >= 0
@@ -318,14 +333,15 @@ def draw_curves(curves: list[Array], phones: list[speech.Phone], width: int = 12
     return chart
 
 
-def settle(network: SpeechNet, validation: list[Item], styles: list[str], gap: Array) -> dict[str, object]:
-    """Choose the house style and set each track's gain, in place, on validation sentences.
+def settle(network: SpeechNet, validation: list[Item], styles: list[str], space: MouthSpace) -> dict[str, object]:
+    """Choose the house style and set the gains, in place, on validation sentences.
 
     The style is the one whose openings correlate best with all validation speakers, among the speakers' own and their
-    mean. The gain matches the standard deviation of the opening, at most 1.5, and is the same for all tracks, so that
-    mouth shapes keep their proportions.
+    mean. Two gains match standard deviations over time, each from 1 to `MOST_GAIN`: that of the tracks which open the
+    mouth, and that of those which change its width.
     """
     network.eval()
+    gap, width = space.gap(), space.width()
     table = network.styles.weight.detach()[: len(styles)]
     options = {"mean": table.mean(0), **{name: table[index] for index, name in enumerate(styles)}}
     scores: dict[str, tuple[float, float]] = {}
@@ -337,8 +353,14 @@ def settle(network: SpeechNet, validation: list[Item], styles: list[str], gap: A
         scores[name] = (correlation, amplitude)
     best = max(scores, key=lambda name: scores[name][0] + 0.1 * min(scores[name][1], 1.0))
     network.house_style.copy_(options[best])
-    network.gain.fill_(float(np.clip(1 / scores[best][1], 1.0, 1.5)))
-    return {"house_style": best, "gain": float(network.gain[0]), "styles": scores}
+    gains = {}
+    for kind, direction in (("opening", gap), ("width", width)):
+        rows = [compare(run_whole(network, item.samples), item, direction) for item in validation]
+        gains[kind] = float(np.clip(1 / np.median([row["amplitude"] for row in rows]), 1.0, MOST_GAIN))
+        for index, name in enumerate(_FIRST):
+            if (name in _WIDENS) == (kind == "width"):
+                network.gain[index] = gains[kind]
+    return {"house_style": best, "gains": gains, "styles": scores}
 
 
 def finish(folder: Path) -> dict[str, object]:
@@ -348,7 +370,7 @@ def finish(folder: Path) -> dict[str, object]:
     network = SpeechNet(config)
     network.load_state_dict(averaged_weights(folder / CHECKPOINT))
     styles = SpeechSet.load(folder / SET_FILE).styles
-    found = settle(network, data.load_items(folder / VALIDATION_FILE), styles, mouth_space().gap())
+    found = settle(network, data.load_items(folder / VALIDATION_FILE), styles, mouth_space())
     torch.save({"config": json.dumps(asdict(config)), "network": network.state_dict()}, folder / "settled.pt")
     (folder / "settled.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     return found

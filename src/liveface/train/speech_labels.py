@@ -22,6 +22,7 @@ STABLE = (168, 6, 197, 195, 5, 4, 33, 133, 263, 362, 10, 151, 9, 8, 127, 356, 23
           193, 417, 122, 351, 196, 419)  # fmt: skip
 INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 OUTER_LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
+CORNERS = (61, 291)  # image left, image right
 CHIN = (152, 148, 377, 176, 400, 199, 200, 18, 83, 313, 201, 421, 171, 396)
 
 DEPTH_WEIGHT = 0.35  # the tracker's depth is guessed from the picture
@@ -67,6 +68,12 @@ class MouthSpace:
         where = {int(point): index for index, point in enumerate(self.points)}
         gaps = [self.basis[:, where[low], 1] - self.basis[:, where[high], 1] for high, low in LIP_PAIRS]
         return np.mean(gaps, axis=0).astype(np.float32)
+
+    def width(self) -> Array:
+        """How many centimetres each track moves the corners of the mouth apart, `[N]`; rounding is negative."""
+        where = {int(point): index for index, point in enumerate(self.points)}
+        right, left = (self.basis[:, where[corner], 0] for corner in CORNERS)
+        return (left - right).astype(np.float32)
 
 
 def head_free(points: Array, mean: Array) -> Array:
