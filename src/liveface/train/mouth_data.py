@@ -126,7 +126,8 @@ def write(data: Path, cache: Path, folder: Path) -> int:
     """Cut all patches into `folder`; returns how many."""
     folder.mkdir(parents=True, exist_ok=True)
     identities = portrait_identities(data)
-    pixels, points, rows, names = [], [], [], {}
+    pixels, points, rows = [], [], []
+    names: dict[str, int] = {}
     for portrait, found in ((True, portrait_patches(data, cache)), (False, video_patches(data, cache))):
         for name, out, patch, moved, gap in found:
             source = names.setdefault(identities.get(name, name), len(names))
