@@ -28,7 +28,7 @@ from liveface.train.recipe import parse_options
 from liveface.types import Array
 
 NAME = "mouth.tflite"
-CALIBRATION, COMPARED, TIMED = 160, 40, 200  # patches, patches, calls
+CALIBRATION, COMPARED, TIMED = 80, 40, 200  # patches, patches, calls
 SOURCE = (
     "liveface recipe mouth.toml: portraits and talking video of the project's data (US government works; Face Research "
     "Lab London Set and others by L. DeBruine and B. Jones, CC BY 4.0; GRID corpus, CC BY 4.0; demo files of MIT and "
