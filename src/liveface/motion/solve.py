@@ -34,6 +34,7 @@ _LOST_CM = 0.6  # rms distance of the points at which the fit is started anew; g
 _MODES = 50  # identity modes that are fitted; further ones are below the noise of the points
 _LID_PAIRS = (((386, 374), (385, 380), (387, 373)), ((159, 145), (158, 153), (160, 144)))  # left eye, right eye
 _MEASURED = [i for i, name in enumerate(ARKIT_NAMES) if name.startswith(("eyeLook", "eyeBlink", "eyeWide"))]
+_BLINKS = [ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]
 _TONGUE = ARKIT_INDEX["tongueOut"]
 _PORTION = 3.0  # independent points that one more frame adds to the identity; frames err together (chosen)
 _RIDGE, _SPARSE = 3.0, 1.5  # prior on coefficients: curvature and pull to zero, in the units of `fit.WITNESSES`
@@ -319,6 +320,7 @@ class MotionSolver:
         mouth = np.array([name.startswith(("jaw", "mouth", "tongue")) for name in ARKIT_NAMES])
         cutoff = np.where(mouth, 6.0, 3.5).astype(np.float32)
         cutoff[_MEASURED] = 5.0
+        cutoff[_BLINKS] = 10.0  # a lid shuts within two or three frames
         self._smooth = OneEuro(fps, cutoff, 6.0)
         head_cutoff, head_slope = [2, 2, 2, 1.5, 1.5, 1], [20, 20, 20, 1.5, 1.5, 0.7]
         self._smooth_head = OneEuro(fps, np.array(head_cutoff, np.float32), np.array(head_slope, np.float32))
