@@ -49,7 +49,8 @@ SMILE_UP, SMILE_DOWN, SMILE_WIDE = 0.09, 0.06, 1.12  # the smile for which a row
 OWN_REST = 0.04  # the gap that a tracker reports for lips that touch, in eye distances; median of shut portraits
 DRAWN_LIGHT = 0.9  # how bright bright drawn teeth are, of IVORY
 TOOTH_FROM, TOOTH_TO = 0.45, 0.7  # whiteness over the level of bright teeth between which a pixel becomes tooth. Chosen
-AGREE_FROM, AGREE_TO = 0.45, 0.75  # network over exemplar between which both agree that there is a tooth. Chosen
+AGREE_UPPER, AGREE_LOWER, AGREE_RANGE = 0.2, 0.45, 0.3
+"""Network over exemplar from which both agree that there is a tooth; nothing but lips hides the upper row. Chosen."""
 DETAIL_PX = 9  # patch pixels, about a tooth: what is finer comes from the exemplar, what is coarser from the network
 _WHITENESS = np.array([-0.3, 0.65, 0.65], np.float32)  # teeth against lips and gums, which are red
 _MARGIN_PX = 3
@@ -134,8 +135,8 @@ class MouthInterior:
         low = np.clip(np.floor(flat.min(0)).astype(int) - _MARGIN_PX, 0, [WIDTH - 2, HEIGHT - 2])
         high = np.clip(np.ceil(flat.max(0)).astype(int) + _MARGIN_PX, low + 2, [WIDTH, HEIGHT])
         part = np.s_[low[1] : high[1], low[0] : high[0]]
-        for texture, level in ((textures[1], self._levels[1]), (textures[0], self._levels[0])):
-            picture[part] = sharpen_teeth(picture[part], texture[part], level)
+        for row, agree in ((1, AGREE_LOWER), (0, AGREE_UPPER)):
+            picture[part] = sharpen_teeth(picture[part], textures[row][part], self._levels[row], agree)
         return picture
 
     def ring(self, points: Array) -> Array:
@@ -198,13 +199,14 @@ def tooth_level(cut: Pixels) -> float:
     return float(np.percentile(cut[known][:, :3] @ _WHITENESS, 85)) if known.any() else float("inf")
 
 
-def sharpen_teeth(picture: Pixels, texture: Pixels, level: float) -> Pixels:
+def sharpen_teeth(picture: Pixels, texture: Pixels, level: float, agree: float) -> Pixels:
     """Put the exemplar's tooth detail where the network paints teeth, in the network's light.
 
     Args:
         picture: uint8 `[h, w, 3]`, painted.
         texture: uint8 `[h, w, 4]`, premultiplied exemplar in place.
         level: its `tooth_level`.
+        agree: whiteness of the painting over the exemplar's from which they agree.
     """
     if not np.isfinite(level):
         return picture
@@ -215,7 +217,7 @@ def sharpen_teeth(picture: Pixels, texture: Pixels, level: float) -> Pixels:
     painted, shown = cv2.blur(base * tooth, wide), cv2.blur(colour * tooth, wide)
     ratio = (painted + 2) / (shown + 2)
     white = (painted @ _WHITENESS + 1) / (shown @ _WHITENESS + 1)
-    agreed = np.clip((white - AGREE_FROM) / (AGREE_TO - AGREE_FROM), 0, 1)[:, :, None]
+    agreed = np.clip((white - agree) / AGREE_RANGE, 0, 1)[:, :, None]
     light = np.clip(np.sqrt(ratio @ LUMINANCE), 0.7, 1.1)[:, :, None]
     out = base + (colour * light - base) * (tooth * agreed)
     return np.clip(out, 0, 255).astype(np.uint8)
