@@ -51,6 +51,8 @@ DRAWN_LIGHT = 0.9  # how bright bright drawn teeth are, of IVORY
 TOOTH_FROM, TOOTH_TO = 0.45, 0.7  # whiteness over the level of bright teeth between which a pixel becomes tooth. Chosen
 AGREE_UPPER, AGREE_LOWER, AGREE_RANGE = 0.2, 0.45, 0.3
 """Network over exemplar from which both agree that there is a tooth; nothing but lips hides the upper row. Chosen."""
+CERTAIN = 0.4  # share of drawn upper teeth that shows even where the network paints none. Chosen
+DIMMEST = 0.55  # share of their full light that teeth keep deep in the mouth. Chosen
 DETAIL_PX = 9  # patch pixels, about a tooth: what is finer comes from the exemplar, what is coarser from the network
 _WHITENESS = np.array([-0.3, 0.65, 0.65], np.float32)  # teeth against lips and gums, which are red
 _MARGIN_PX = 3
@@ -136,7 +138,8 @@ class MouthInterior:
         high = np.clip(np.ceil(flat.max(0)).astype(int) + _MARGIN_PX, low + 2, [WIDTH, HEIGHT])
         part = np.s_[low[1] : high[1], low[0] : high[0]]
         for row, agree in ((1, AGREE_LOWER), (0, AGREE_UPPER)):
-            picture[part] = sharpen_teeth(picture[part], textures[row][part], self._levels[row], agree)
+            least = CERTAIN if row == 0 and not self.own else 0.0
+            picture[part] = sharpen_teeth(picture[part], textures[row][part], self._levels[row], (agree, least))
         return picture
 
     def ring(self, points: Array) -> Array:
@@ -199,14 +202,15 @@ def tooth_level(cut: Pixels) -> float:
     return float(np.percentile(cut[known][:, :3] @ _WHITENESS, 85)) if known.any() else float("inf")
 
 
-def sharpen_teeth(picture: Pixels, texture: Pixels, level: float, agree: float) -> Pixels:
+def sharpen_teeth(picture: Pixels, texture: Pixels, level: float, agree: tuple[float, float]) -> Pixels:
     """Put the exemplar's tooth detail where the network paints teeth, in the network's light.
 
     Args:
         picture: uint8 `[h, w, 3]`, painted.
         texture: uint8 `[h, w, 4]`, premultiplied exemplar in place.
         level: its `tooth_level`.
-        agree: whiteness of the painting over the exemplar's from which they agree.
+        agree: whiteness of the painting over the exemplar's from which they agree, and the share of the detail that
+            enters although they do not.
     """
     if not np.isfinite(level):
         return picture
@@ -216,10 +220,10 @@ def sharpen_teeth(picture: Pixels, texture: Pixels, level: float, agree: float) 
     wide = (DETAIL_PX, DETAIL_PX)
     painted, shown = cv2.blur(base * tooth, wide), cv2.blur(colour * tooth, wide)
     ratio = (painted + 2) / (shown + 2)
+    light = np.clip(np.sqrt(ratio @ LUMINANCE), DIMMEST, 1.1)[:, :, None]
     white = (painted @ _WHITENESS + 1) / (shown @ _WHITENESS + 1)
-    agreed = np.clip((white - agree) / AGREE_RANGE, 0, 1)[:, :, None]
-    light = np.clip(np.sqrt(ratio @ LUMINANCE), 0.7, 1.1)[:, :, None]
-    out = base + (colour * light - base) * (tooth * agreed)
+    tooth = tooth * np.clip((white - agree[0]) / AGREE_RANGE, agree[1], 1)[:, :, None]
+    out = base + (colour * light - base) * tooth
     return np.clip(out, 0, 255).astype(np.uint8)
 
 
