@@ -33,14 +33,21 @@ class PersonLayer:
         depth: float32 `[478]`, depth of the tracked points in centimetres of the face frame at rest.
         px_per_cm: canvas pixels per centimetre at the face.
         texture: what the person looks like under the face mesh, at texture size; None is the photo.
+        plate: the background without the person, at texture size; None fills it in.
     """
 
     def __init__(
-        self, canvas: Canvas, matte: Array, depth: Array, px_per_cm: float, texture: Pixels | None = None
+        self,
+        canvas: Canvas,
+        matte: Array,
+        depth: Array,
+        px_per_cm: float,
+        texture: Pixels | None = None,
+        plate: Pixels | None = None,
     ) -> None:
         width, height = canvas.size
         self._size = canvas.size
-        plate = fill_behind(canvas.texture, matte)
+        plate = fill_behind(canvas.texture, matte) if plate is None else plate
         self.plate = canvas.shrink(plate)
         self._margin = canvas.margin
         alpha = matte[..., None]
@@ -114,14 +121,19 @@ def composite(front: Pixels, plate: Pixels) -> Pixels:
     return cv2.add(front[..., :3], behind)
 
 
-def fill_behind(texture: Pixels, matte: Array) -> Pixels:
+def fill_behind(texture: Pixels, matte: Array, margin: float = 12.0) -> Pixels:
     """The picture with the person painted over by what surrounds them.
 
     A pyramid of averages over the known pixels is pulled up and pushed back down, which continues walls and gradients
     smoothly; where the person hides everything the fill is a soft tone.
+
+    Args:
+        texture: uint8 `[h, w, 3]`.
+        matte: float32 `[h, w]` in [0, 1].
+        margin: pixels around the matte that are not trusted to be background either.
     """
-    grown = cv2.dilate(matte, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (25, 25)))
-    known = (grown < 0.04).astype(np.float32)
+    away = cv2.distanceTransform((matte < 0.04).astype(np.uint8), cv2.DIST_L2, 5)
+    known = (away > margin).astype(np.float32)
     if known.mean() < 0.01:
         return cv2.GaussianBlur(texture, (0, 0), 25)
     filled = _push_pull(texture.astype(np.float32), known)
@@ -143,10 +155,11 @@ def _push_pull(values: Array, known: Array) -> Array:
     return values * known[..., None] + wide * (1 - known[..., None])
 
 
-def add_wisps(texture: Pixels, matte: Array, reach: float) -> Array:
+def add_wisps(texture: Pixels, matte: Array, reach: float) -> tuple[Array, bool]:
     """Give loose hair before a plain wall to the person: what differs from the wall near the matte joins it.
 
     Does nothing where the background has a pattern of its own, for there difference means nothing.
+    Returns: the matte, and whether the wall is plain.
 
     Args:
         texture: uint8 `[h, w, 3]`.
@@ -159,11 +172,11 @@ def add_wisps(texture: Pixels, matte: Array, reach: float) -> Array:
     differs = cv2.GaussianBlur(np.abs(texture - wall).max(2), (0, 0), 1.0)
     between = ~near & ~beyond  # wall that did not help to predict itself
     if between.mean() < 0.01 or np.percentile(differs[between], 90) > PLAIN_WALL:
-        return matte
+        return matte, False
     ring = near & (away > 0)
     drift = float(np.median(differs[ring])) if ring.any() else 0.0  # shade of the wall near the person
     loose = np.clip((differs - drift - PLAIN_WALL) / (2 * PLAIN_WALL), 0, 1)
-    return np.maximum(matte, cv2.GaussianBlur(loose * near, (0, 0), 1.5)).astype(np.float32)
+    return np.maximum(matte, cv2.GaussianBlur(loose * near, (0, 0), 1.5)).astype(np.float32), True
 
 
 def refine_matte(texture: Pixels, matte: Array) -> Array:

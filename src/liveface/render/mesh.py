@@ -24,7 +24,7 @@ from liveface.motion.solve import DISTANCE_CM, fit_photo
 from liveface.render.canvas import TEXTURE_SCALE, Canvas, check_size, frame_portrait
 from liveface.render.eyes import NAMES as LID_NAMES
 from liveface.render.eyes import Eyeball, close_lids, lid_margins, paint_over, untouched
-from liveface.render.layers import PersonLayer, add_wisps, refine_matte
+from liveface.render.layers import PersonLayer, add_wisps, fill_behind, refine_matte
 from liveface.render.mouth import MouthInterior
 from liveface.render.raster import TriangleWarp
 from liveface.render.topology import (
@@ -55,7 +55,7 @@ TURN_LIMIT = 0.42  # radians (24 degrees): larger turns ease towards this, for t
 HIDDEN_FACING = 0.15  # cosine to the line of sight below which a point's skin is not seen well enough, chosen
 UNCOVER_TURN = 0.25  # radians of turn after which hidden skin is drawn wholly from its border, chosen
 SEAM_OPEN_CM = 0.4  # lips farther apart than this no longer share a line, chosen
-WISP_REACH_CM = 4.0  # loose hair is looked for this far from the person, chosen
+WISP_REACH_CM = 2.5  # loose hair is looked for this far from the person; plain walls measured 2.2 to 2.5, others 67+
 OPEN_MOUTH_SHARE = 0.035  # a photo's mouth counts as open above this share of the distance between the eyes' corners
 ABSOLUTE = tuple(
     name
@@ -131,10 +131,12 @@ class MeshRenderer:
         points, ppc = self.canvas.points, self._rig.px_per_cm
         texture = self.canvas.texture
         matte = refine_matte(texture, _person_matte(self.canvas))
-        matte = add_wisps(texture, matte, WISP_REACH_CM * ppc * TEXTURE_SCALE)
+        reach = WISP_REACH_CM * ppc * TEXTURE_SCALE
+        matte, plain = add_wisps(texture, matte, reach)
+        plate = fill_behind(texture, matte, reach if plain else 12.0)
         rings = [self.canvas.to_texture(points[ring, :2]) for ring in (eye_ring(0), eye_ring(1), lip_ring())]
         below = paint_over(texture, rings, 0.08 * float(np.linalg.norm(rings[0][0] - rings[0][8])))
-        self._person = PersonLayer(self.canvas, matte, self._rig.rest[:, 2], ppc, below)
+        self._person = PersonLayer(self.canvas, matte, self._rig.rest[:, 2], ppc, below, plate)
         self._nodes = self._rig.lift(self._person.nodes, self._person.depth_cm)
         self._lips = _Lips(self._rig, self._model, points)
         if not self._lips.open_in_photo:  # shut lips are the person's own shape, whatever the fit calls it
