@@ -41,6 +41,18 @@ NARROW_HZ = 12_000  # below this rate the sounds of s and f are missing
 _MOUTH_AND_BROWS = np.array([not name.startswith(("eyeBlink", "eyeLook")) for name in ARKIT_NAMES])
 _BLINKS = [ARKIT_INDEX["eyeBlinkLeft"], ARKIT_INDEX["eyeBlinkRight"]]
 
+_WIDEN = {
+    "brow": 1.4, "mouthPucker": 1.35, "mouthUpperUp": 1.5, "mouthLowerDown": 1.25, "mouthLeft": 1.7, "mouthRight": 1.7,
+    "mouthFrown": 1.6, "mouthSmile": 1.2, "mouthRoll": 1.5, "mouthStretch": 1.4, "jawOpen": 1.15, "noseSneer": 1.4,
+    "eyeBlink": 1.4, "eyeWide": 1.6, "eyeSquint": 1.5,
+}  # fmt: skip
+# The tracker follows a face by less than it moves: pictures made from its motion and tracked again showed 0.4 to 0.9
+# of it. Measured on eight training clips (docs/log.md): with these factors mouth, eyes and lids come out nearer.
+_WIDENED = np.array(
+    [next((factor for start, factor in _WIDEN.items() if name.startswith(start)), 1.0) for name in ARKIT_NAMES],
+    np.float32,
+)
+
 _log = logging.getLogger(__name__)
 
 Clock = Callable[[str, float], None]
@@ -238,6 +250,7 @@ def follow(
         motion = solver.step(face)
         clock("track", found - since)
         clock("solve", time.perf_counter() - found)
+        motion = replace(motion, expression=np.clip(motion.expression * _WIDENED, 0, 1))
         seen += 1
         lost += face is None
         yield motion
