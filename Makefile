@@ -37,6 +37,7 @@ $(VENV)/.train: $(VENV)/.dev
 	@touch $@
 
 demo: $(VENV)/.run
+	@mkdir -p out
 	$(BIN)/liveface demo -o out/demo.mp4
 
 lint: $(VENV)/.dev

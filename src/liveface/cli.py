@@ -198,10 +198,6 @@ def demo(given: argparse.Namespace) -> int:
 
     meter = Meter(quiet=given.quiet)
     photo, speech = weights.path("portrait.jpg"), weights.path("speech.flac")
-    if given.output != "-":
-        parent = Path(given.output).parent
-        if given.output.startswith("out/"):
-            parent.mkdir(exist_ok=True)
     report = session.animate(photo, speech, given.output, progress=meter, **_looks(given))
     meter.close()
     if not given.quiet:
