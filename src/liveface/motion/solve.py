@@ -24,7 +24,7 @@ from liveface.types import ARKIT_INDEX, ARKIT_NAMES, Array, Motion, arkit_spec
 DISTANCE_CM = 60.0  # viewing distance assumed to turn growth of the face into movement along z (chosen)
 EYE_RADIUS = 1.08  # cm from the centre of the eye to the plane of the iris; as in the face model
 _OPEN_CM = 0.9  # lid gap of an open eye before the person was seen
-_CLOSED = 0.2  # lid gap of a closed eye over that of an open one (measured: .16 to .24 on four people)
+_CLOSED = 0.25  # lid gap of a closed eye over that of an open one (measured: .0 to .28 on ten people)
 _SLACK = 0.08  # a gap this much smaller than usual is not yet a blink
 _LOWERED = 0.25  # share of the lid gap that goes when the eye looks down by _PITCH_RANGE (measured)
 _PITCH_RANGE, _YAW_RANGE = 0.45, 0.60  # radians of gaze at which eyeLook coefficients reach 1 (chosen)

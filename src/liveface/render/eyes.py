@@ -14,7 +14,7 @@ import numpy as np
 
 from liveface.render.canvas import TEXTURE_SCALE, Canvas
 from liveface.render.raster import blend_into
-from liveface.render.topology import EYE_LOWER, EYE_UPPER, IRIS, eye_ring
+from liveface.render.topology import EYE_CORNERS, EYE_CREASE, EYE_LOWER, EYE_UPPER, IRIS, eye_ring
 from liveface.types import ARKIT_INDEX, Array, Pixels
 
 LOWER_LID_RISE = 0.12  # share of the opening that the lower lid travels in a blink, chosen
@@ -23,6 +23,7 @@ LID_MARGIN = (0.10, 0.16)  # upper and lower lid skin is sampled this share of t
 SHADOW_REACH = 0.22  # the upper lid's shadow on the eyeball, share of the opening, chosen
 SHADOW_STRENGTH = 0.38  # how much it darkens right at the lid, chosen by eye
 EYEBALL_RADIUS_CM = 1.2  # anatomical mean
+LID_TINT = 0.6  # how far the stretched rim of a shut lid takes the colour of the skin above it, chosen by eye
 LASH_STRENGTH = 0.75  # opacity of the line of lashes on a shut eye, chosen by eye
 LASH_WIDTH = 0.045  # its width over the width of the eye, chosen by eye
 NAMES = (
@@ -110,6 +111,9 @@ class Eyeball:
         radius = float(np.clip(np.linalg.norm(iris[1:] - centre, axis=1).mean(), 0.12 * width, 0.26 * width))
         self.radius_px = radius / TEXTURE_SCALE
         self._rest_opening = _opening(canvas.points, eye)
+        crease = np.round(canvas.to_texture(canvas.points[EYE_CREASE[eye], :2])).astype(int)
+        column, row = np.clip(crease, 0, np.array(canvas.texture.shape[1::-1]) - 1).T
+        self._lid_colour = np.median(canvas.texture[row, column], axis=0).round().astype(np.uint8)
         self._lash_colour = _darkest(canvas.texture, ring[:9])
         margin = 0.45 * width
         height, length = canvas.texture.shape[:2]
@@ -135,6 +139,7 @@ class Eyeball:
         ring = points[self._ring, :2]
         upper, lower = points[EYE_UPPER[self._eye], :2], points[EYE_LOWER[self._eye], :2]
         opening = _opening(points, self._eye)
+        self._tint_lid(canvas, points, opening)
         self._draw_lashes(canvas, ring[:9], opening)
         if opening < max(0.7, (LID_OVERLAP + 0.03) * self._rest_opening):  # shut lids overlap
             return
@@ -163,6 +168,23 @@ class Eyeball:
             seen = cv2.remap(self._seen, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             ball = seen if untouched >= 1 else cv2.addWeighted(seen, untouched, ball, 1 - untouched, 0)
         blend_into(box, ball, mask)
+
+    def _tint_lid(self, canvas: Pixels, points: Array, opening: float) -> None:
+        """Give a closing lid the colour of its skin: what is stretched over the eye is a thin, often pale rim."""
+        shut = 1 - min(opening / max(self._rest_opening, 1e-3), 1)
+        if shut < 0.05:
+            return
+        start, end = EYE_CORNERS[self._eye]
+        edge = np.concatenate([[start], EYE_UPPER[self._eye], [end], EYE_CREASE[self._eye][::-1]])
+        area = points[edge, :2]
+        width = max(3, round(0.12 * float(np.linalg.norm(area[0] - area[8]))) | 1)
+        low = np.floor(np.clip(area.min(0) - width, 0, np.array(canvas.shape[1::-1]) - 1)).astype(int)
+        high = np.ceil(np.clip(area.max(0) + width, low + 1, canvas.shape[1::-1])).astype(int)
+        box = canvas[low[1] : high[1], low[0] : high[0]]
+        mask = np.zeros(box.shape[:2], np.uint8)
+        cv2.fillPoly(mask, [np.round((area - low) * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        mask = cv2.convertScaleAbs(cv2.blur(mask, (width, width)), alpha=LID_TINT * shut)
+        blend_into(box, np.broadcast_to(self._lid_colour, box.shape).copy(), mask)
 
     def _draw_lashes(self, canvas: Pixels, edge: Array, opening: float) -> None:
         """The dark line of lashes where a lid closes: none at the photo's own opening, full when shut."""
