@@ -46,6 +46,7 @@ class SpeechConfig:
         style_width: numbers that describe a speaker.
         motion: coefficients that come out.
         sounds: classes of the second head.
+        dropout: share of hidden numbers left out while training; without it sentences are learned by heart.
     """
 
     mels: int = 64
@@ -58,6 +59,7 @@ class SpeechConfig:
     style_width: int = 12
     motion: int = 17
     sounds: int = len(SOUNDS)
+    dropout: float = 0.2
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dilations", tuple(int(value) for value in self.dilations))
@@ -103,13 +105,14 @@ def taps(past: Tensor, x: Tensor, step: int, count: int) -> tuple[Tensor, Tensor
 class Block(nn.Module):
     """A residual block over three taps of the past."""
 
-    def __init__(self, width: int, step: int, style_width: int) -> None:
+    def __init__(self, width: int, step: int, style_width: int, dropout: float) -> None:
         super().__init__()
         self.step = step
         self.norm = nn.LayerNorm(width)
         self.mix = nn.Linear(3 * width, width)
         self.style = nn.Linear(style_width, width, bias=False)
         self.out = nn.Linear(width, width)
+        self.drop = nn.Dropout(dropout)
         nn.init.normal_(self.out.weight, std=0.3 * width**-0.5)
         nn.init.zeros_(self.out.bias)
         nn.init.zeros_(self.style.weight)
@@ -118,7 +121,7 @@ class Block(nn.Module):
         """`x` `[B, T, D]`, `past` `[B, 2 * step, D]`, `style` `[B, 1, S]`; returns the same two shapes."""
         seen, past = taps(past, self.norm(x), self.step, 3)
         hidden = nn.functional.silu(self.mix(seen) + self.style(style))
-        return x + self.out(hidden), past
+        return x + self.out(self.drop(hidden)), past
 
 
 class SpeechNet(nn.Module):
@@ -129,8 +132,11 @@ class SpeechNet(nn.Module):
         self.config = config
         self.stem = nn.Linear(config.reach * config.mels, config.stem)
         self.frame = nn.Linear(config.hops * config.stem, config.width)
-        self.blocks = nn.ModuleList(Block(config.width, step, config.style_width) for step in config.dilations)
+        self.blocks = nn.ModuleList(
+            Block(config.width, step, config.style_width, config.dropout) for step in config.dilations
+        )
         self.norm = nn.LayerNorm(config.width)
+        self.drop = nn.Dropout(config.dropout)
         self.hidden = nn.Linear(config.width + config.style_width, config.width)
         self.motion = nn.Linear(config.width, config.motion)
         self.sounds = nn.Linear(config.width, config.sounds)
@@ -155,7 +161,7 @@ class SpeechNet(nn.Module):
         """Features `[B, T * hops, M]` to hidden frames `[B, T, D]`; `style` `[B, 1, S]`."""
         config, later = self.config, {}
         seen, later["hops"] = taps(state["hops"], features, 1, config.reach)
-        x = nn.functional.silu(self.stem(seen))  # [B, T * hops, stem]
+        x = self.drop(nn.functional.silu(self.stem(seen)))  # [B, T * hops, stem]
         x = self.frame(x.reshape(x.shape[0], -1, config.hops * config.stem))  # [B, T, D]
         for index, block in enumerate(self.blocks):
             x, later[f"past_{index}"] = block(x, state[f"past_{index}"], style)
@@ -164,7 +170,7 @@ class SpeechNet(nn.Module):
     def head(self, x: Tensor, style: Tensor) -> Tensor:
         """Hidden frames `[B, T, D]` and style `[B, 1, S]` to coefficients `[B, T, motion]`, not clipped."""
         wide = torch.cat([x, style.expand(-1, x.shape[1], -1)], dim=-1)
-        out: Tensor = self.motion(nn.functional.silu(self.hidden(wide)))
+        out: Tensor = self.motion(self.drop(nn.functional.silu(self.hidden(wide))))
         return out
 
     def forward(
