@@ -1,8 +1,8 @@
 """The portrait on its canvas: which part of a photo is shown, and at what size.
 
 Notable choices: the face stands in the upper middle of a tall canvas, about two fifths of its height, as in a video
-call; a photo with less around the face is shown closer; a picture that ends inside the canvas is continued by mirrored,
-softened pixels rather than by bars.
+call; a photo with less around the face is shown closer; a picture that ends inside the canvas is continued by its
+border, softened, rather than by bars; mirrored it would show a second head above a tight photo.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class Canvas:
     to_canvas: Array
 
     def cut(self, pixels: Pixels) -> Pixels:
-        """Another picture of the same camera, uint8 `[h, w, 3]`, cut as the photo was; mirrored where it ends."""
+        """Another picture of the same camera, uint8 `[h, w, 3]`, cut as the photo was."""
         scale = float(self.to_canvas[0, 0])
         corner = 0.5 - (self.to_canvas[:, 2] + 0.5) / scale
         double = (self.size[0] * TEXTURE_SCALE, self.size[1] * TEXTURE_SCALE)
         shrunk, matrix, method = _resampling(pixels, scale * TEXTURE_SCALE, corner)
-        picture = cv2.warpAffine(shrunk, matrix, double, flags=method, borderMode=cv2.BORDER_REFLECT_101)
+        picture = cv2.warpAffine(shrunk, matrix, double, flags=method, borderMode=cv2.BORDER_REPLICATE)
         return cv2.resize(picture, self.size, interpolation=cv2.INTER_AREA)
 
     def to_texture(self, points: Array) -> Array:
@@ -137,9 +137,9 @@ def _resampling(pixels: Pixels, scale: float, corner: Array) -> tuple[Pixels, Ar
 
 
 def _cut(pixels: Pixels, scale: float, corner: Array, size: tuple[int, int]) -> Pixels:
-    """Resample the photo to the texture of `size`, as `_resampling` says; mirrored and softened where it ends."""
+    """Resample the photo to the texture of `size`, as `_resampling` says; its border goes on, softened."""
     shrunk, matrix, method = _resampling(pixels, scale, corner)
-    texture = cv2.warpAffine(shrunk, matrix, size, flags=method, borderMode=cv2.BORDER_REFLECT_101)
+    texture = cv2.warpAffine(shrunk, matrix, size, flags=method, borderMode=cv2.BORDER_REPLICATE)
     # Distance-free test of what the photo covers, softened so that its border does not show.
     inside = cv2.warpAffine(np.full(shrunk.shape[:2], 255, np.uint8), matrix, size, flags=cv2.INTER_NEAREST)
     if inside.min() == 255:
