@@ -293,7 +293,6 @@ def bench(given: argparse.Namespace) -> int:
 
     report = run(seconds=given.seconds, size=given.size, out=given.output, progress=None if given.quiet else _say)
     print(table(report))
-    print(json.dumps(report))
     return 0
 
 
