@@ -6,7 +6,7 @@ import pytest
 
 from liveface.errors import FaceError
 from liveface.motion.face_model import FaceModel
-from liveface.render.mouth import MouthInterior, smiling
+from liveface.render.mouth import MouthInterior
 from liveface.render.patch import (
     HEIGHT,
     INNER,
@@ -21,7 +21,6 @@ from liveface.render.patch import (
     lend_depth,
     mouth_shows,
     move,
-    opening,
     paint_rows,
     patch_affine,
 )
@@ -137,16 +136,6 @@ def test_points_without_depth_and_too_few_points():
     MouthInterior(picture(points, (60, 20, 20)), points[:, :2]).paint(picture(points, (0, 0, 0)), points[:, :2], 0.2)
     with pytest.raises(FaceError, match="expected 478"):
         MouthInterior(picture(points, (60, 20, 20)), points[:468])
-
-
-def test_a_smile_opens_the_lips_and_moves_nothing_else():
-    points = face()
-    smile = smiling(points)
-    lips = sorted({*INNER, *OUTER})
-    rest = np.setdiff1d(np.arange(478), lips)
-    assert opening(smile) > 0.12
-    assert np.array_equal(smile[rest], points[rest])
-    assert (smile[INNER[1:10], 1] < smile[INNER[19:10:-1], 1]).all()
 
 
 def test_the_patch_is_upright_and_centred():

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from liveface.motion.face_model import FaceModel
-from liveface.render.mouth import sharpen_teeth, smiling, tooth_level
-from liveface.render.patch import EDGE_BELOW_SEAM, INNER, OUTER, cut, hole_mask, premultiply, rows_below
+from liveface.render.mouth import lit_rows, sharpen_teeth, tooth_colour, tooth_level
+from liveface.render.patch import EDGE_BELOW_SEAM, OUTER, cut, hole_mask, premultiply, rows_below
 from liveface.render.teeth import IVORY, LUMINANCE, draw_rows, outline, teeth_colour
 from liveface.types import ARKIT_INDEX
 
@@ -55,7 +55,7 @@ def test_white_of_the_eyes_tells_dim_dark_skin_from_dark_skin():
 
 def test_rows_are_apart_upright_and_separate():
     stored, marks = cut(photo((205, 165, 145), face()), face())
-    upper, lower = draw_rows(smiling(marks), (stored.shape[1], stored.shape[0]))
+    upper, lower = draw_rows(marks, (stored.shape[1], stored.shape[0]))
     heights = [np.average(np.arange(156), weights=row[:, :, 3].sum(1)) for row in (upper, lower)]
     assert heights[0] < heights[1]
     line = upper[round(heights[0]), :, :3] @ LUMINANCE
@@ -102,9 +102,11 @@ def test_detail_enters_where_teeth_are_certain_or_agreed():
     assert sharpen_teeth(dim, empty, tooth_level(empty), (0.2, 0.5)) is dim
 
 
-def test_smiles_show_the_upper_row():
-    points = face()
-    smile = smiling(points)
-    upper, _ = draw_rows(smile, SIZE)
-    hole = hole_mask(smile[INNER, :2], 0, SIZE) > 128
-    assert (upper[:, :, 3][hole] > 0).mean() > 0.3
+def test_drawn_rows_take_the_photos_light():
+    dim, bright = (
+        lit_rows(cut(photo((205, 165, 145), face()), face())[1], np.array(colour, np.float32), 0.0)[0]
+        for colour in ((90, 80, 70), (230, 215, 195))
+    )
+    assert tooth_level(dim) < 0.5 * tooth_level(bright)
+    assert np.allclose(tooth_colour(dim), (90, 80, 70), rtol=0.25)
+    assert np.array_equal(tooth_colour(np.zeros_like(dim)), IVORY)

@@ -1,9 +1,9 @@
 """The mouth interior of a portrait: teeth, tongue and cavity between the lips, painted into finished frames.
 
 Notable choices: teeth are decided once, at enrolment: the photo's own when it shows them, else drawn rows in the light
-in which the network sees this face's teeth; from then on they are a texture locked to skull and jaw, so that they
-neither swim nor flicker, and the network only lights, occludes and completes them. Lips that the tracker believes
-slightly open in a photo whose mouth is shut lend their gap as the zero of every later opening.
+of the photo; from then on they are a texture locked to skull and jaw, so that they neither swim nor flicker, and the
+network only lights, occludes and completes them. Lips that the tracker believes slightly open in a photo whose mouth is
+shut lend their gap as the zero of every later opening.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ OWN_OPENING, OWN_TEETH, FEW_TEETH = 0.06, 0.3, 0.08  # a photo gives its own tee
 NARROW, SURE = 0.1, 0.1  # below this gap, lips count as parted only when this share of teeth shows. Chosen
 SHUT, OPEN = 0.012, 0.05  # gap over eye distance below which nothing is painted, above which all is. Chosen by eye
 SEAM = 0.4  # how dark the line between lips that nearly touch is, of the lips' colour. Chosen
-SMILE_UP, SMILE_DOWN, SMILE_WIDE = 0.09, 0.06, 1.12  # the smile for which a row is invented, in eye distances. Chosen
+MOST_TINT = 1.06  # green and blue over red, against a bright tooth's: nothing in a mouth is greener. Chosen
 OWN_REST = 0.04  # the gap that a tracker reports for lips that touch, in eye distances; median of shut portraits
 DRAWN_LIGHT = 0.9  # how bright bright drawn teeth are, of IVORY
 TOOTH_FROM, TOOTH_TO = 0.45, 0.7  # whiteness over the level of bright teeth between which a pixel becomes tooth. Chosen
@@ -95,26 +95,14 @@ class MouthInterior:
         self._lock = Lock.of(marks)
         self._lower_cm = 0.0 if self.own else rows_below(marks, 0.5 if self.shut else 0.0)
         self._seam = seam_colour(patch, move(affine, points[INNER]), move(affine, points[OUTER]))
-        self._cuts = (np.zeros((STORED_HEIGHT, STORED_WIDTH, 4), np.uint8),) * 2
         if self.own:
             self._cuts = (premultiply(stored, hole_mask(marks[INNER, :2], 0, (STORED_WIDTH, STORED_HEIGHT))),) * 2
+            colour = tooth_colour(self._cuts[0])
         else:
-            self._cuts = self._invent(stored, smiling(marks), teeth_colour(pixels, points))
-        self._levels = [tooth_level(cut) for cut in self._cuts]
-
-    def _invent(self, stored: Pixels, smile: Array, light: Array) -> tuple[Pixels, Pixels]:
-        """Drawn rows, upper and lower, in the photo's light and a quarter of it in the tint that the network sees."""
-        affine = patch_affine(smile)
-        patch = cv2.warpAffine(stored, affine, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
-        hole = hole_mask(move(affine, smile[INNER]))
-        seen = self._run(patch, hole, place(self._cuts, self._lock, smile, affine), smile, affine)
-        tint = np.percentile(seen[hole > 128], 80, axis=0) + 1
-        tint = tint / float(tint @ LUMINANCE) * float(light @ LUMINANCE)
-        gain = np.minimum((0.75 * light + 0.25 * tint) / (DRAWN_LIGHT * IVORY), 1.1)
-        upper, lower = draw_rows(smile, (STORED_WIDTH, STORED_HEIGHT), self._lower_cm)
-        for row in (upper, lower):
-            row[:, :, :3] = np.clip(row[:, :, :3] * gain, 0, 255)
-        return upper, lower
+            colour = teeth_colour(pixels, points)
+            self._cuts = lit_rows(marks, colour, self._lower_cm)
+        self._levels = [tooth_level(row) for row in self._cuts]
+        self._green, self._blue = (MOST_TINT * max(0.8, float(part / colour[0])) for part in colour[1:])
 
     def _run(
         self, patch: Pixels, hole: Pixels, textures: tuple[Pixels, Pixels], points: Array, affine: Array
@@ -126,7 +114,9 @@ class MouthInterior:
         )
         grid = self._step(**{self._input: given})[self._output][0]
         picture = grid.reshape(HEIGHT // 2, WIDTH // 2, 2, 2, 3).transpose(0, 2, 1, 3, 4).reshape(HEIGHT, WIDTH, 3)
-        return cv2.convertScaleAbs(np.maximum(picture, 0), alpha=255)
+        red, green, blue = cv2.split(cv2.convertScaleAbs(np.maximum(picture, 0), alpha=255))
+        green = cv2.min(green, cv2.convertScaleAbs(red, alpha=self._green))
+        return cv2.merge([red, green, cv2.min(blue, cv2.convertScaleAbs(red, alpha=self._blue))])
 
     def _inside(self, canvas: Pixels, ring: Array, points: Array, affine: Array) -> Pixels:
         """The painted patch uint8 `[64, 112, 3]` of a frame, with the teeth's own detail."""
@@ -196,6 +186,24 @@ def seam_colour(patch: Pixels, inner: Array, outer: Array) -> Pixels:
     return (SEAM * colour).astype(np.uint8)
 
 
+def lit_rows(points: Array, colour: Array, lower_cm: float) -> tuple[Pixels, Pixels]:
+    """Drawn rows, upper and lower, in the photo's light: `colour` `[3]` is that of a bright tooth."""
+    gain = np.minimum(colour / (DRAWN_LIGHT * IVORY), 1.1)
+    upper, lower = draw_rows(points, (STORED_WIDTH, STORED_HEIGHT), lower_cm)
+    for row in (upper, lower):
+        row[:, :, :3] = np.clip(row[:, :, :3] * gain, 0, 255)
+    return upper, lower
+
+
+def tooth_colour(cut_out: Pixels) -> Array:
+    """The colour `[3]` of bright teeth in a premultiplied exemplar."""
+    known = cut_out[cut_out[:, :, 3] > 200][:, :3].astype(np.float32)
+    if not len(known):
+        return IVORY
+    white = known @ _WHITENESS
+    return np.maximum(known[white >= np.percentile(white, 85)].mean(0), 1)
+
+
 def tooth_level(cut: Pixels) -> float:
     """Whiteness of bright teeth in a premultiplied exemplar; infinite when it is empty."""
     known = cut[:, :, 3] > 200
@@ -225,28 +233,3 @@ def sharpen_teeth(picture: Pixels, texture: Pixels, level: float, agree: tuple[f
     tooth = tooth * np.clip((white - agree[0]) / AGREE_RANGE, agree[1], 1)[:, :, None]
     out = base + (colour * light - base) * tooth
     return np.clip(out, 0, 255).astype(np.uint8)
-
-
-def smiling(points: Array) -> Array:
-    """The same face with its lips parted in a smile that shows the upper row; only lip points move."""
-    out = np.array(points, np.float32)
-    unit = eye_distance(points)
-    eyes = points[263, :2] - points[33, :2]
-    along = eyes / (np.linalg.norm(eyes) + 1e-6)
-    down = np.array([-along[1], along[0]], np.float32)
-    centre = points[[61, 291, 13, 14], :2].mean(0)
-    for ring in (INNER, OUTER):
-        count = len(ring) // 2
-        offset = points[ring, :2] - centre
-        across = offset @ along
-        reach = np.abs(across).max() + 1e-6
-        bow = 1 - (across / reach) ** 2
-        sign = np.where(np.arange(len(ring)) <= count, -1, 1)
-        sign[[0, count]] = 0
-        lift = np.where(sign < 0, SMILE_UP, SMILE_DOWN) * sign * bow * unit
-        if ring is INNER:
-            height = 0.1 * (offset @ down) + lift - 0.03 * unit * (1 - bow)
-        else:
-            height = (offset @ down) + lift - 0.03 * unit * (1 - bow)
-        out[ring, :2] = centre + np.outer(across * SMILE_WIDE, along) + np.outer(height, down)
-    return out

@@ -22,11 +22,16 @@ LUMINANCE = np.array([0.3, 0.59, 0.11], np.float32)
 CHEEKS = (50, 280, 205, 425, 117, 346)
 EYES = (((33, 160, 158, 133, 153, 144), (468, 469, 470, 471, 472)),
         ((362, 385, 387, 263, 373, 380), (473, 474, 475, 476, 477)))  # fmt: skip
-TEETH_BASE, TEETH_SLOPE = 128.0, 0.36  # tooth luminance from skin luminance; measured on 400 smiles, less a tenth
+TEETH_BASE, TEETH_SLOPE = (
+    115.0,
+    0.36,
+)  # tooth luminance from skin luminance; measured on 400 smiles, less a fifth: speech is no smile
 TEETH_TINT = np.array([1.09, 0.98, 0.91], np.float32)  # mean of the same smiles
 CENTRE_OVERLAP_CM = 0.06  # the two middle teeth close their gap at the neck; chosen
 LOWER_HIDDEN_CM = 0.15  # speech hides most of the lower row behind the lip; chosen
 WHITES_SHARE = 1.3  # teeth over whites of eyes, median of the same smiles
+SKIN_SHARE = 2.2  # teeth over skin at most: dark skin in good light
+SKIN_TINT = np.array([1, 0.7, 0.6], np.float32)  # mean of the same faces; half of a photo's cast reaches its teeth
 SKIN_SATURATION = 0.35  # above this, tints are full
 _ACROSS = np.linspace(-1, 1, 9, dtype=np.float32)
 
@@ -42,8 +47,9 @@ def teeth_colour(pixels: Pixels, points: Array) -> Array:
     skin = np.median([np.median(disc, axis=0) for disc in patches], axis=0) if patches else np.array([180.0, 140, 120])
     light = float(skin @ LUMINANCE)
     whites = max([_white_of_eye(pixels, points[ring, :2], points[iris, :2]) for ring, iris in EYES])
-    wanted = min(TEETH_BASE + TEETH_SLOPE * light, WHITES_SHARE * max(whites, light))
-    colour = 1 + (TEETH_TINT - 1) * min(1.0, (skin.max() - skin.min()) / (skin.max() + 1) / SKIN_SATURATION)
+    wanted = min(TEETH_BASE + TEETH_SLOPE * light, WHITES_SHARE * max(whites, light), SKIN_SHARE * light)
+    cast = np.sqrt(np.clip(skin / (skin[0] + 1) / SKIN_TINT, 0.7, 1.15))
+    colour = 1 + (TEETH_TINT * cast - 1) * min(1.0, (skin.max() - skin.min()) / (skin.max() + 1) / SKIN_SATURATION)
     return np.clip(colour * wanted / float(colour @ LUMINANCE), 10, 250).astype(np.float32)
 
 
