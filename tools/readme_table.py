@@ -35,7 +35,11 @@ def speed_lines(bench: dict[str, Any]) -> list[str]:
     machine = bench["machine"]
     by = {(run["driver"], run["threads"]): run for run in runs}
     head = " | ".join(f"{count} thread{'s' * (count > 1)}" for count in threads)
-    lines = [f"| {machine['cpu']}, 360x640 | {head} |", "|---" * (len(threads) + 1) + "|"]
+    load = f", load {machine['load'][0]:.0f} from other work" if machine["load"] and machine["load"][0] > 1 else ""
+    lines = [
+        f"| {machine['cpu']}, {machine['cores']} cores{load}; 360x640 | {head} |",
+        "|---" * (len(threads) + 1) + "|",
+    ]
 
     def row(title: str, cells: list[str]) -> None:
         lines.append(f"| {title} | {' | '.join(cells)} |")
