@@ -46,6 +46,7 @@ _SPREAD = np.zeros((len(MOUTH_TRACKS), 52), np.float32)  # tracks to coefficient
 for _row, _names in enumerate(MOUTH_TRACKS):
     _SPREAD[_row, [ARKIT_INDEX[name] for name in _names]] = 1
 HUSH_FRAMES, FADE_FRAMES = 7, 5  # after 0.23 s without a voice the mouth is led shut within 0.17 s; chosen
+VOICE = 0.1  # loudness of a voice at least: 20 dB under the speaker's level
 RETURN = 0.6  # share of the way back in the first frame with a voice
 _START_FEATURE = -2.0  # the network's past before the first sample, as in training
 
@@ -149,7 +150,7 @@ class SpeechToMotion:
 def _hushed(hush: npt.NDArray[np.float64], loud: float) -> npt.NDArray[np.float64]:
     """One frame later: frames without a voice, and the share of the mouth's motion that is let through."""
     quiet, share = hush
-    if loud > 0:
+    if loud > VOICE:
         return np.array([0.0, share + RETURN * (1 - share)])
     quiet = min(quiet + 1, HUSH_FRAMES + FADE_FRAMES)
     return np.array([quiet, min(share, max(0.0, 1 - (quiet - HUSH_FRAMES) / FADE_FRAMES))])

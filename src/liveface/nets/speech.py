@@ -4,7 +4,8 @@ Notable choices: a causal stack of dilated taps written as plain matrix products
 a whole sentence and running one frame are the same lines and the export is a handful of fully connected layers; the
 past enters as an explicit state per layer; a learned style per speaker explains how far this person opens the mouth,
 so that the network need not average over people (averages mumble), and the exported file carries one fixed style.
-A second head names the sound being spoken; it is used in training only.
+A second head names the sound being spoken. It shapes the hidden layers in training; afterwards a small table per sound
+gives back what the average over contexts took from it (rounding above all).
 
 Source: van den Oord et al. 2016 (WaveNet) for dilated causal stacks; widths, styles and heads are ours.
 """
@@ -144,8 +145,10 @@ class SpeechNet(nn.Module):
         nn.init.normal_(self.styles.weight, std=0.1)
         self.house_style: Tensor
         self.gain: Tensor
+        self.emphasis: Tensor
         self.register_buffer("house_style", torch.zeros(config.style_width))
         self.register_buffer("gain", torch.ones(config.motion))
+        self.register_buffer("emphasis", torch.zeros(config.sounds, config.motion))
 
     def start(self, batch: int = 1) -> dict[str, Tensor]:
         """The state before the first frame: silence."""
@@ -187,7 +190,8 @@ class SpeechNet(nn.Module):
         if style is None:
             style = self.house_style.expand(features.shape[0], 1, -1)
         x, later = self.trunk(features, state, style)
-        return self.head(x, style) * self.gain, later
+        said = self.sounds(x).softmax(dim=-1)  # [B, T, sounds]
+        return self.head(x, style) * self.gain + said @ self.emphasis, later
 
 
 class SpeechStep(nn.Module):

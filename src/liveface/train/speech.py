@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from liveface.errors import RecipeError
+from liveface.lipsync import correlation
 from liveface.motion.audio import MOUTH_TRACKS
 from liveface.motion.face_model import FaceModel
 from liveface.nets.speech import SpeechConfig, SpeechNet
@@ -39,6 +40,7 @@ _FIRST = [names[0] for names in MOUTH_TRACKS]
 _SPREAD = ("mouthFunnel", "mouthPucker", "mouthSmileLeft", "mouthUpperUpLeft", "mouthLowerDownLeft")
 _WIDENS = ("mouthPucker", "mouthSmileLeft", "mouthStretchLeft", "mouthDimpleLeft", "mouthFrownLeft")
 MOST_GAIN = 1.5
+EMPHASIS = 1.3  # the second head is never sure, so a little more than what is missing
 _CLOSED, _ROUND = (1, 2), (9, 10)  # classes of `nets.speech.SOUNDS`
 
 
@@ -314,7 +316,7 @@ def compare(made: Array, item: Item, gap: Array) -> dict[str, float]:
     count = min(len(made), len(true))
     here, there = made[:count] @ gap, true[:count] @ gap
     scores = {
-        "correlation": float(np.corrcoef(here, there)[0, 1]),
+        "correlation": correlation(here, there),
         "amplitude": float(here.std() / max(there.std(), 1e-6)),
         "error_cm": float(np.abs(here - there).mean()),
         "pressed_cm": float("nan"),
@@ -345,31 +347,53 @@ def draw_curves(curves: list[Array], phones: list[speech.Phone], width: int = 12
 def settle(network: SpeechNet, validation: list[Item], styles: list[str], space: MouthSpace) -> dict[str, object]:
     """Choose the house style and set the gains, in place, on validation sentences.
 
-    The style is the one whose openings correlate best with all validation speakers, among the speakers' own and their
-    mean. Two gains match standard deviations over time, each from 1 to `MOST_GAIN`: that of the tracks which open the
-    mouth, and that of those which change its width.
+    The style is the one whose opening and width of the mouth correlate best with all validation speakers, among the
+    speakers' own and their mean; opening alone would take a speaker who never spreads the lips. Two gains match
+    standard deviations over time, each from 1 to `MOST_GAIN`: that of the tracks which open the mouth, and that of
+    those which change its width. Then each sound gets back what its mean frame still lacks.
     """
     network.eval()
     gap, width = space.gap(), space.width()
     table = network.styles.weight.detach()[: len(styles)]
     options = {"mean": table.mean(0), **{name: table[index] for index, name in enumerate(styles)}}
-    scores: dict[str, tuple[float, float]] = {}
+    scores: dict[str, tuple[float, float, float]] = {}
     for name, code in options.items():
         network.house_style.copy_(code)
         network.gain.fill_(1.0)
-        rows = [compare(run_whole(network, item.samples), item, gap) for item in validation]
-        correlation, amplitude = (float(np.median([row[key] for row in rows])) for key in ("correlation", "amplitude"))
-        scores[name] = (correlation, amplitude)
-    best = max(scores, key=lambda name: scores[name][0] + 0.1 * min(scores[name][1], 1.0))
+        tracks = [run_whole(network, item.samples) for item in validation]
+        opened, wide = (
+            [compare(made, item, axis) for made, item in zip(tracks, validation, strict=True)] for axis in (gap, width)
+        )
+        pairs = ((opened, "correlation"), (wide, "correlation"), (opened, "amplitude"))
+        first, second, third = (float(np.median([row[key] for row in rows])) for rows, key in pairs)
+        scores[name] = (first, second, third)
+    best = max(scores, key=lambda name: scores[name][0] + 0.5 * scores[name][1] + 0.1 * min(scores[name][2], 1.0))
     network.house_style.copy_(options[best])
     gains = {}
+    network.emphasis.zero_()
     for kind, direction in (("opening", gap), ("width", width)):
         rows = [compare(run_whole(network, item.samples), item, direction) for item in validation]
         gains[kind] = float(np.clip(1 / np.median([row["amplitude"] for row in rows]), 1.0, MOST_GAIN))
         for index, name in enumerate(_FIRST):
             if (name in _WIDENS) == (kind == "width"):
                 network.gain[index] = gains[kind]
-    return {"house_style": best, "gains": gains, "styles": scores}
+    network.emphasis.copy_(torch.from_numpy(_missing(network, validation)))
+    return {"house_style": best, "gains": gains, "styles": scores, "emphasis": network.emphasis.tolist()}
+
+
+def _missing(network: SpeechNet, validation: list[Item]) -> Array:
+    """What the mean frame of each sound lacks of its labels, `[sounds, N]`; sounds seldom heard count for less."""
+    lacks = np.zeros(tuple(network.emphasis.shape), np.float32)
+    counts = np.zeros(len(lacks), np.float32)
+    for item in validation:
+        made = np.clip(run_whole(network, item.samples), 0, 1)
+        frames = min(len(made), len(item.tracks))
+        named = speech.sounds(item.phones or [], frames)
+        for index in range(1, len(lacks)):  # not silence
+            chosen = named == index
+            lacks[index] += (item.tracks[:frames] - made[:frames])[chosen].sum(0)
+            counts[index] += chosen.sum()
+    return (EMPHASIS * lacks / (counts + 20)[:, None]).astype(np.float32)
 
 
 def finish(folder: Path) -> dict[str, object]:
