@@ -215,3 +215,12 @@ def test_what_a_mouth_shows():
         assert stored.shape == (156, 208, 3)
     grey = np.full((64, 112, 3), 120, np.uint8)
     assert mouth_shows(grey, *rings) == (0.0, 0.0)
+
+
+def test_a_black_and_white_photo_stays_black_and_white():
+    points = face()
+    grey = cv2.cvtColor(cv2.cvtColor(picture(points, (175, 95, 95)), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    canvas = grey.copy()
+    MouthInterior(grey, points).paint(canvas, face(jaw=0.4), 0.4)
+    assert not np.array_equal(canvas, grey)
+    assert int(np.ptp(canvas.astype(int), axis=2).max()) <= 1

@@ -41,6 +41,7 @@ from liveface.types import Array, Pixels
 
 WEIGHTS = "mouth.tflite"
 POINTS = 478
+GREY = 4.0  # a photo whose channels differ by less than this (of 255) around the mouth is black and white, chosen
 OWN_OPENING, OWN_TEETH, FEW_TEETH = 0.06, 0.3, 0.08  # a photo gives its own teeth above this gap and these shares
 NARROW, SURE = 0.1, 0.1  # below this gap, lips count as parted only when this share of teeth shows. Chosen
 SHUT, OPEN = 0.012, 0.05  # gap over eye distance below which nothing is painted, above which all is. Chosen by eye
@@ -82,6 +83,7 @@ class MouthInterior:
         self._input, self._output = next(iter(self._step.inputs)), next(iter(self._step.outputs))
         affine = patch_affine(points)
         patch = cv2.warpAffine(pixels, affine, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REPLICATE)
+        self._grey = float(np.ptp(patch.astype(np.int16), axis=2).mean()) < GREY
         dark, teeth = mouth_shows(patch, move(affine, points[INNER]), move(affine, points[OUTER]))
         gap = opening(points)
         self.own = gap > OWN_OPENING and teeth > (OWN_TEETH if gap < NARROW else FEW_TEETH)
@@ -170,6 +172,8 @@ class MouthInterior:
         shift[:, 2] -= low
         size = (int(high[0] - low[0]), int(high[1] - low[1]))
         inside = cv2.warpAffine(picture, shift, size, borderMode=cv2.BORDER_REPLICATE)
+        if self._grey:
+            inside = cv2.cvtColor(cv2.cvtColor(inside, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         if share < 1:
             inside = cv2.addWeighted(inside, share, np.full_like(inside, self._seam), 1 - share, 0)
         alpha = hole_mask(ring - low.astype(np.float32), 0.5, size).astype(np.float32) * np.float32(1 / 255)
