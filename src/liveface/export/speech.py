@@ -21,8 +21,8 @@ from liveface.weights import FOLDER
 
 SETTLED = "settled.pt"
 SOURCE = (
-    "trained by recipes/speech.toml: GRID corpus (Cooke et al., CC BY 4.0), FACEGOOD Audio2Face (MIT), LibriSpeech, "
-    "VCTK and MLS excerpts, Azure samples (MIT), samples of permissive repositories; see docs/cards/speech.md"
+    "trained by recipes/speech.toml: GRID corpus (Cooke et al., CC BY 4.0), FACEGOOD Audio2Face (MIT), LibriSpeech and "
+    "VCTK excerpts (CC BY 4.0), Microsoft samples (MIT); see docs/cards/speech.md"
 )
 
 
@@ -78,7 +78,7 @@ def main() -> None:
     given = parser.parse_args()
     network = load_settled(given.run)
     export_speech(network, given.out)
-    entry = describe(given.out, source=SOURCE, licence="Apache-2.0", sizes=network.config)
+    entry = describe(given.out, source=SOURCE, licence="MIT", sizes=network.config)
     add_to_manifest(given.out.parent / "manifest.json", given.out, entry)
 
 

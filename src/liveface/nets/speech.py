@@ -47,7 +47,7 @@ class SpeechConfig:
         style_width: numbers that describe a speaker.
         motion: coefficients that come out.
         sounds: classes of the second head.
-        dropout: share of hidden numbers left out while training; without it sentences are learned by heart.
+        dropout: share of hidden numbers left out while training.
     """
 
     mels: int = 64
@@ -60,7 +60,7 @@ class SpeechConfig:
     style_width: int = 12
     motion: int = 17
     sounds: int = len(SOUNDS)
-    dropout: float = 0.2
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dilations", tuple(int(value) for value in self.dilations))
