@@ -10,6 +10,7 @@ blinks a minute (Bentivoglio 1997: 17 at rest, 26 talking), lids close in 80 ms 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -36,6 +37,7 @@ NOD_RAD, BROW_ACCENT, TALK_SWAY = 0.05, 0.35, 0.7
 _EYES = ("Left", "Right")
 
 
+@lru_cache(maxsize=4096)  # a frame asks for much the same as the one before
 def _hash(*keys: int) -> float:
     """A number in [0, 1) that depends on nothing but `keys`. Source: Steele et al. 2014 (SplitMix64)."""
     value = 0x9E3779B97F4A7C15
