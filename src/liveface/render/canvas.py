@@ -144,7 +144,8 @@ def _cut(pixels: Pixels, scale: float, corner: Array, size: tuple[int, int]) -> 
     inside = cv2.warpAffine(np.full(shrunk.shape[:2], 255, np.uint8), matrix, size, flags=cv2.INTER_NEAREST)
     if inside.min() == 255:
         return texture
-    soft = cv2.GaussianBlur(texture, (0, 0), size[1] / 40)
+    small = cv2.resize(texture, (size[0] // 8, size[1] // 8), interpolation=cv2.INTER_AREA)
+    soft = cv2.resize(cv2.GaussianBlur(small, (0, 0), size[1] / 320), size, interpolation=cv2.INTER_LINEAR)
     weight = cv2.GaussianBlur(inside, (0, 0), 6).astype(np.float32)[..., None] / 255
     weight = np.clip(weight * 2 - 1, 0, 1)
     return (texture * weight + soft * (1 - weight)).round().astype(np.uint8)

@@ -61,7 +61,15 @@ class PersonLayer:
         grid = np.stack(np.meshgrid(columns, rows), -1)  # [gy, gx, 2]
         self._shape = grid.shape[:2]
         self.nodes = grid.reshape(-1, 2)
+        self._body = self._near_person(canvas.shrink(self._layer[..., 3]))
         self._set_influence(canvas.points, depth, px_per_cm)
+
+    def _near_person(self, alpha: Pixels) -> np.ndarray:
+        """`[G]` bool, the grid nodes that carry some of the person."""
+        padded = cv2.copyMakeBorder(alpha, CELL_PX, 2 * CELL_PX, CELL_PX, 2 * CELL_PX, cv2.BORDER_REPLICATE)
+        grown = cv2.dilate(padded, np.ones((2 * CELL_PX + 1, 2 * CELL_PX + 1), np.uint8))
+        columns, rows = (self.nodes + CELL_PX).astype(int).T
+        return grown[rows, columns] > 0
 
     def _set_influence(self, points: Array, depth: Array, px_per_cm: float) -> None:
         """Depth, rigid share and outline weights of every grid node."""
@@ -95,12 +103,18 @@ class PersonLayer:
         share = self.rigid[:, None]
         field = (moved_nodes - self.nodes) * share + shift * (BODY_FOLLOW * (1 - share))
         field += (self._nearest @ (moved_oval - rigid_oval)) * (self._reach * self.rigid)[:, None]
-        map_x, map_y = self._invert(field.reshape(*self._shape, 2).astype(np.float32))
+        body = (self.nodes + field)[self._body]
+        low = np.floor(np.clip(body.min(0) - CELL_PX, 0, np.array(self._size) - 1)).astype(int)
+        high = np.ceil(np.clip(body.max(0) + CELL_PX, low + 1, self._size)).astype(int)
+        map_x, map_y = self._invert(field.reshape(*self._shape, 2).astype(np.float32), low, high)
         moved = cv2.remap(self._layer, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return composite(moved, self.plate)
+        picture = self.plate.copy()
+        box = picture[low[1] : high[1], low[0] : high[0]]
+        box[:] = composite(moved, box)
+        return picture
 
-    def _invert(self, field: Array) -> tuple[Array, Array]:
-        """Canvas pixel to texture pixel, from the forward field of the coarse grid."""
+    def _invert(self, field: Array, low: np.ndarray, high: np.ndarray) -> tuple[Array, Array]:
+        """Canvas pixel to texture pixel in a box of the canvas, from the forward field of the coarse grid."""
         rows, columns = self._shape
         start_x, start_y = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
         cells = field / CELL_PX
@@ -108,20 +122,24 @@ class PersonLayer:
         for _ in range(INVERSION_STEPS):
             x, y = start_x - at[..., 0], start_y - at[..., 1]
             at = cv2.remap(cells, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        width, height = self._size
-        back = np.dstack([start_x - at[..., 0], start_y - at[..., 1]]) * CELL_PX - CELL_PX  # canvas pixels
-        back = (back + self._margin) * TEXTURE_SCALE + (TEXTURE_SCALE - 1) / 2
-        # Enlarge by an exact affine map: node (i, j) stands at pixel (i - 1) * CELL_PX.
-        scale = np.array([[CELL_PX, 0, -CELL_PX], [0, CELL_PX, -CELL_PX]], np.float32)
-        full = cv2.warpAffine(back, scale, (width, height), flags=cv2.INTER_LINEAR)
-        return cv2.split(full)
+        # The displacement is enlarged, the identity is added after that, exactly: node (i, j) stands at canvas pixel
+        # (i - 1) * CELL_PX, and half a pixel of a smooth field's place does not matter.
+        scale = np.float32(CELL_PX * TEXTURE_SCALE)
+        edge = CELL_PX + CELL_PX // 2
+        maps = []
+        for axis, ramp in enumerate((np.arange(low[0], high[0])[None], np.arange(low[1], high[1])[:, None])):
+            wide = cv2.resize(at[..., axis] * scale, (columns * CELL_PX, rows * CELL_PX))
+            moved = wide[edge + low[1] : edge + high[1], edge + low[0] : edge + high[0]]
+            place = (ramp + self._margin) * TEXTURE_SCALE + (TEXTURE_SCALE - 1) / 2
+            maps.append(place.astype(np.float32) - moved)
+        return maps[0], maps[1]
 
 
 def composite(front: Pixels, plate: Pixels) -> Pixels:
     """Premultiplied `front` `[H, W, 4]` over `plate` `[H, W, 3]`, uint8."""
-    alpha = 255 - front[..., 3]
+    alpha = cv2.bitwise_not(cv2.extractChannel(front, 3))
     behind = cv2.multiply(plate, cv2.cvtColor(alpha, cv2.COLOR_GRAY2BGR), scale=1 / 255)
-    return cv2.add(front[..., :3], behind)
+    return cv2.add(cv2.cvtColor(front, cv2.COLOR_RGBA2RGB), behind)
 
 
 def fill_behind(texture: Pixels, matte: Array, margin: float = 12.0) -> Pixels:
