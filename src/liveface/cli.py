@@ -312,6 +312,7 @@ def _set_up(given: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.ERROR, format="liveface: note: %(message)s", stream=sys.stderr, force=True)
     logging.getLogger("liveface").setLevel(level)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy is not loaded yet; threads slow its little products down
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, _stop)
         signal.signal(signal.SIGTERM, _stop)

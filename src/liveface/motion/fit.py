@@ -120,11 +120,12 @@ class SeenModes:
     """Modes `[N, 478, 3]` as a turned camera sees them, and their weighted products, both cheap for any turn."""
 
     def __init__(self, modes: Array, weights: Array) -> None:
-        self._basis = np.ascontiguousarray(modes.transpose(2, 0, 1).reshape(3, -1), np.float32)
+        axes = np.ascontiguousarray(modes.transpose(2, 0, 1), np.float32)
+        self._basis = axes.reshape(3, -1)
         self._count = len(modes)
         products = []
         for a, b in _PAIRS:
-            product = (modes[:, :, a] * weights) @ modes[:, :, b].T
+            product = np.einsum("nk,mk->nm", axes[a] * weights.astype(np.float32), axes[b])  # no BLAS, as weighted_sum
             products.append(product if a == b else product + product.T)
         self._products = np.stack(products).astype(np.float32)
 
