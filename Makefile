@@ -51,7 +51,7 @@ check: lint
 
 # Everything, where a build of torch without CUDA can be had; else all but the training suite, and it says so.
 test: lint
-	@if $(BIN)/python -m pip --quiet index versions torch $$(tools/torch_index.sh $(TORCH_INDEX)) 2>/dev/null | grep -q '2.13.0+cpu'; \
+	@if $(PIP) install --dry-run --no-deps $$(tools/torch_index.sh $(TORCH_INDEX)) 'torch==2.13.0+cpu' >/dev/null 2>&1; \
 	then $(MAKE) --no-print-directory $(VENV)/.train && $(BIN)/pytest; \
 	else $(BIN)/pytest $(NO_TORCH) && echo "the training suite was left out: no CPU build of torch in reach; try make test-train"; fi
 
