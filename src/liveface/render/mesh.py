@@ -56,7 +56,7 @@ HIDDEN_FACING = 0.15  # cosine to the line of sight below which a point's skin i
 UNCOVER_TURN = 0.25  # radians of turn after which hidden skin is drawn wholly from its border, chosen
 SEAM_OPEN_CM = 0.4  # lips farther apart than this no longer share a line, chosen
 WISP_REACH_CM = 2.5  # loose hair is looked for this far from the person; plain walls measured 2.2 to 2.5, others 67+
-OPEN_MOUTH_SHARE = 0.035  # a photo's mouth counts as open above this share of the distance between the eyes' corners
+OWN_MOUTH_REACH = (0.05, 0.25)  # distance of jaw and lip coefficients from the photo's: its own mouth, not any more
 ABSOLUTE = tuple(
     name
     for name in ARKIT_NAMES
@@ -138,14 +138,17 @@ class MeshRenderer:
         below = paint_over(texture, rings, 0.08 * float(np.linalg.norm(rings[0][0] - rings[0][8])))
         self._person = PersonLayer(self.canvas, matte, self._rig.rest[:, 2], ppc, below, plate)
         self._nodes = self._rig.lift(self._person.nodes, self._person.depth_cm)
-        self._lips = _Lips(self._rig, self._model, points)
+        source = self.canvas.to_texture(points[:, :2])
+        self._mouth = MouthInterior(texture, np.column_stack([source, points[:, 2:] * TEXTURE_SCALE]))
+        self._lips = _Lips(self._rig, self._model, open_in_photo=not self._mouth.shut)
         if not self._lips.open_in_photo:  # shut lips are the person's own shape, whatever the fit calls it
             self._rig.own[[ARKIT_INDEX[name] for name in ABSOLUTE]] = 0
         triangles = skin_triangles(self._model.triangles)
         if not self._lips.open_in_photo:
             triangles = np.concatenate([triangles, _lip_strip()])
-        source = self.canvas.to_texture(points[:, :2])
         self._sampled = self._sample_points(points[:, :2])
+        self._own_lips = source - self._sampled
+        self._own_mouth = TriangleWarp(texture, source, _lip_strip(), size, _folding(), lip_ring(), 1.0)
         self._lid_margins = lid_margins(source)
         seen = seen_texture(points[:, :2], self._rig.rest, self._model.triangles, float(self._rig.turn[1]))
         self._uncovered = self._sample_points(seen) - self._sampled
@@ -157,9 +160,6 @@ class MeshRenderer:
             np.zeros((1, 4), np.float32),
             landmarks=points[None, :, :2],
         )
-        marks = points.copy()
-        marks[:, :2], marks[:, 2] = source, marks[:, 2] * TEXTURE_SCALE
-        self._mouth = MouthInterior(texture, marks)
 
     def _sample_points(self, moved: Array) -> Array:
         sampled = self.canvas.to_texture(moved)
@@ -197,12 +197,18 @@ class MeshRenderer:
         as_seen = [untouched(expression, look, eye) for eye, look in enumerate(looks)]
         for eye in (0, 1):
             sampled[eye_ring(eye)] += self._lid_margins[eye_ring(eye)] * np.float32(1 - as_seen[eye])
+        lips_seen = self._lips.untouched(expression)
+        sampled += self._own_lips * np.float32(lips_seen)
         self._skin.paint(picture, points, posed[:, 2], sampled)
         for eye, ball in enumerate(self._eyes):
             ball.paint(picture, points, rigid, looks[eye], as_seen[eye])
-        marks = np.column_stack([points, posed[:, 2] * rig.px_per_cm]).astype(np.float32)
-        self._mouth.paint(picture, marks, float(expression[ARKIT_INDEX["jawOpen"]]))
-        return picture
+        if lips_seen < 1:
+            own = picture.copy() if lips_seen > 0 else picture
+            marks = np.column_stack([points, posed[:, 2] * rig.px_per_cm]).astype(np.float32)
+            self._mouth.paint(picture, marks, float(expression[ARKIT_INDEX["jawOpen"]]))
+        if lips_seen > 0:
+            self._own_mouth.paint(own if lips_seen < 1 else picture, points, posed[:, 2])
+        return picture if lips_seen in (0, 1) else cv2.addWeighted(own, lips_seen, picture, 1 - lips_seen, 0)
 
     def _form(self, expression: Array) -> Array:
         """The photo's points `[478, 3]` with an expression, before the head moves."""
@@ -241,12 +247,11 @@ def ease_turn(angles: Array) -> Array:
 class _Lips:
     """Keeps the inner lips at the distance the coefficients ask for."""
 
-    def __init__(self, rig: _Rig, model: FaceModel, points: Array) -> None:
+    def __init__(self, rig: _Rig, model: FaceModel, *, open_in_photo: bool) -> None:
         self._model_up = np.asarray(model.expression[:, LIP_UPPER])
         self._model_low = np.asarray(model.expression[:, LIP_LOWER])
-        eyes = float(np.linalg.norm(points[33, :2] - points[263, :2]))
-        gap = np.linalg.norm(points[LIP_UPPER, :2] - points[LIP_LOWER, :2], axis=1)
-        self.open_in_photo = bool(gap[2:7].mean() > OPEN_MOUTH_SHARE * eyes)
+        self.open_in_photo = open_in_photo
+        self._own = _absolute_only(rig.own)
         self._own_gap = rig.rest[LIP_LOWER] - rig.rest[LIP_UPPER]
         self._spread_up = _spread(rig.rest, LIP_UPPER, _upper_lip())
         self._spread_low = _spread(rig.rest, LIP_LOWER, _lower_lip())
@@ -255,7 +260,7 @@ class _Lips:
         self._arch = np.sqrt(np.clip(1 - (np.linalg.norm(across, axis=1) / (width / 2)) ** 2, 0.02, 1))
         self._down = rig.rest[152] - rig.rest[10]
         self._down /= np.linalg.norm(self._down)
-        own = np.maximum(self._opening(_absolute_only(rig.own)), 0)
+        own = np.maximum(self._opening(self._own), 0)
         self._own_opening = float(own.max())
         self._unexplained = self._own_gap - own[:, None] * self._down
 
@@ -272,6 +277,13 @@ class _Lips:
         seam = self._level(formed) * (1 - min(float(along.max()) / SEAM_OPEN_CM, 1.0)) if self.open_in_photo else 0
         formed[_upper_lip()] += self._spread_up @ (seam - missing / 2)
         formed[_lower_lip()] += self._spread_low @ (seam + missing / 2)
+
+    def untouched(self, expression: Array) -> float:
+        """How much an open mouth is as in the photo, so that its own pixels serve: 1 there, 0 a little way off."""
+        if not self.open_in_photo:
+            return 0.0
+        away = float(np.linalg.norm(_absolute_only(expression) - self._own))
+        return float(np.clip((OWN_MOUTH_REACH[1] - away) / (OWN_MOUTH_REACH[1] - OWN_MOUTH_REACH[0]), 0, 1))
 
     def _opening(self, expression: Array) -> Array:
         """How far the model's lips are apart, `[9]` centimetres, corner to corner."""
