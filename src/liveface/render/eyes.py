@@ -109,7 +109,6 @@ class Eyeball:
         width = float(np.linalg.norm(ring[0] - ring[8]))
         centre = iris[0]
         radius = float(np.clip(np.linalg.norm(iris[1:] - centre, axis=1).mean(), 0.12 * width, 0.26 * width))
-        self.radius_px = radius / TEXTURE_SCALE
         self._rest_opening = _opening(canvas.points, eye)
         crease = np.round(canvas.to_texture(canvas.points[EYE_CREASE[eye], :2])).astype(int)
         column, row = np.clip(crease, 0, np.array(canvas.texture.shape[1::-1]) - 1).T

@@ -29,7 +29,7 @@ LIP_OUTER = np.array([
     61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146,
 ])  # fmt: skip
 
-CHIN, FOREHEAD, NOSE_TIP = 152, 10, 1
+CHIN, FOREHEAD = 152, 10
 
 
 def eye_ring(eye: int) -> np.ndarray:
