@@ -250,12 +250,17 @@ def follow(
         motion = solver.step(face)
         clock("track", found - since)
         clock("solve", time.perf_counter() - found)
-        motion = replace(motion, expression=np.clip(motion.expression * _WIDENED, 0, 1))
+        motion = replace(motion, expression=widened(motion.expression))
         seen += 1
         lost += face is None
         yield motion
     if lost:
         _log.warning("no face was found in %d of %d frames; they hold the last motion.", lost, seen)
+
+
+def widened(expression: Array) -> Array:
+    """Solved coefficients `[T, 52]` as large as the face really moves; see `_WIDEN`."""
+    return np.asarray(np.clip(expression * _WIDENED, 0, 1), np.float32)
 
 
 def check_heard(path: Path) -> None:

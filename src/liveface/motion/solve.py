@@ -293,14 +293,27 @@ def _rest_limit(name: str) -> float:
     return next((limit for start, limit in _REST_LIMIT.items() if name.startswith(start)), 0.0)
 
 
+def smoothers(fps: float) -> tuple[OneEuro, OneEuro, OneEuro]:
+    """The filters of expression, head and gaze at a rate."""
+    mouth = np.array([name.startswith(("jaw", "mouth", "tongue")) for name in ARKIT_NAMES])
+    cutoff = np.where(mouth, 6.0, 3.5).astype(np.float32)
+    cutoff[_MEASURED] = 5.0
+    cutoff[_BLINKS] = 10.0  # a lid shuts within two or three frames
+    head_cutoff, head_slope = [2, 2, 2, 1.5, 1.5, 1], [20, 20, 20, 1.5, 1.5, 0.7]
+    head = OneEuro(fps, np.array(head_cutoff, np.float32), np.array(head_slope, np.float32))
+    return OneEuro(fps, cutoff, 6.0), head, OneEuro(fps, 2.5, 12.0)
+
+
 class MotionSolver:
     """Turns the tracked faces of one person, frame by frame, into `Motion`.
 
     Rotation is absolute; translation counts from the first frame. Coefficients count from the person's own rest.
     """
 
-    def __init__(self, fps: float, size: tuple[int, int], model: FaceModel | None = None) -> None:
-        """`fps` of the frames, `size` their width and height in pixels."""
+    def __init__(
+        self, fps: float, size: tuple[int, int], model: FaceModel | None = None, *, smooth: bool = True
+    ) -> None:
+        """`fps` of the frames, `size` their width and height in pixels; without `smooth` nothing lags, all trembles."""
         self.size = size
         self.spec = arkit_spec(fps)
         self.model = model or FaceModel.load()
@@ -313,18 +326,11 @@ class MotionSolver:
         self._gaze = np.zeros(4, np.float32)
         self._learning = True
         self._last = Motion.rest(1, fps)
+        self._smoothing = smooth
         self._start_filters()
 
     def _start_filters(self) -> None:
-        fps = self.spec.fps
-        mouth = np.array([name.startswith(("jaw", "mouth", "tongue")) for name in ARKIT_NAMES])
-        cutoff = np.where(mouth, 6.0, 3.5).astype(np.float32)
-        cutoff[_MEASURED] = 5.0
-        cutoff[_BLINKS] = 10.0  # a lid shuts within two or three frames
-        self._smooth = OneEuro(fps, cutoff, 6.0)
-        head_cutoff, head_slope = [2, 2, 2, 1.5, 1.5, 1], [20, 20, 20, 1.5, 1.5, 0.7]
-        self._smooth_head = OneEuro(fps, np.array(head_cutoff, np.float32), np.array(head_slope, np.float32))
-        self._smooth_gaze = OneEuro(fps, 2.5, 12.0)
+        self._filters = smoothers(self.spec.fps) if self._smoothing else None
 
     @property
     def pose(self) -> Pose:
@@ -361,10 +367,13 @@ class MotionSolver:
             expression[[one, other]] -= min(expression[one], expression[other])
         expression[CLOSE] = min(expression[CLOSE], expression[JAW])
         head = np.array([*self.pose.angles, *self._translation(self.pose, self._origin)], np.float32)
+        if self._filters:
+            tracks = zip(self._filters, (expression, head, gaze), strict=True)
+            expression, head, gaze = (smoother.step(track) for smoother, track in tracks)
         self._last = Motion(
-            np.clip(self._smooth.step(expression), 0, 1)[None],
-            self._smooth_head.step(head)[None],
-            self._smooth_gaze.step(gaze)[None],
+            np.clip(expression, 0, 1)[None],
+            head[None],
+            gaze[None],
             self.spec,
             points[None].astype(np.float32),
         )
