@@ -7,7 +7,8 @@ import pytest
 
 from liveface import weights
 from liveface.errors import FaceError, MotionMismatch, SignalError
-from liveface.render.mesh import MeshRenderer, ease_turn
+from liveface.render.head import ease_turn
+from liveface.render.mesh import MeshRenderer
 from liveface.render.topology import EYE_LOWER, EYE_UPPER, IRIS, LIP_LOWER, LIP_UPPER
 from liveface.signals.face import FaceTracker
 from liveface.signals.image import read_image

@@ -13,18 +13,14 @@ mouth, whatever the photo shows); all others add to the photo's own expression.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import cv2
 import numpy as np
 
 from liveface.errors import MotionMismatch
-from liveface.geometry import head_rotation
 from liveface.motion.face_model import FaceModel
-from liveface.motion.solve import DISTANCE_CM, fit_photo
-from liveface.render.canvas import TEXTURE_SCALE, Canvas, check_size, frame_portrait
-from liveface.render.eyes import NAMES as LID_NAMES
+from liveface.render.canvas import TEXTURE_SCALE, check_size, frame_portrait
 from liveface.render.eyes import Eyeball, close_lids, lid_margins, paint_over, untouched
+from liveface.render.head import Head, fit_head, person_matte
 from liveface.render.layers import PersonLayer, add_wisps, fill_behind, refine_matte
 from liveface.render.mouth import MouthInterior
 from liveface.render.raster import TriangleWarp
@@ -38,7 +34,7 @@ from liveface.render.topology import (
     lip_ring,
     skin_triangles,
 )
-from liveface.signals.face import find_face, segment_person
+from liveface.signals.face import find_face
 from liveface.types import (
     ARKIT_INDEX,
     ARKIT_NAMES,
@@ -51,8 +47,6 @@ from liveface.types import (
     arkit_spec,
 )
 
-CAMERA_CM = 300.0  # distance of the assumed camera; the tracker's points have next to no perspective (face-model.md)
-TURN_LIMIT = 0.42  # radians (24 degrees): larger turns ease towards this, for the photo holds no more
 HIDDEN_FACING = 0.15  # cosine to the line of sight below which a point's skin is not seen well enough, chosen
 UNCOVER_TURN = 0.25  # radians of turn after which hidden skin is drawn wholly from its border, chosen
 SEAM_OPEN_CM = 0.4  # lips farther apart than this no longer share a line, chosen
@@ -64,43 +58,6 @@ ABSOLUTE = tuple(
     if name.startswith(("jaw", "mouth")) and not name.startswith(("mouthSmile", "mouthDim"))
 )
 """Coefficients whose zero is the same face on every photo: jaw and lips without the smile."""
-
-
-@dataclass(frozen=True)
-class _Rig:
-    """The photo as a posable thing, lengths in centimetres of the camera's frame.
-
-    Attributes:
-        rest: `[478, 3]` lifted points.
-        basis: `[52, 478 * 3]` displacement at coefficient 1, turned as the photo's head is.
-        own: `[52]` the photo's own expression.
-        turn: `[3]` the photo's own pitch, yaw and roll.
-        px_per_cm: canvas pixels a centimetre at the head's origin, about which it turns.
-        centre: `[2]` where that origin stands, canvas pixels.
-    """
-
-    rest: Array
-    basis: Array
-    own: Array
-    turn: Array
-    px_per_cm: float
-    centre: Array
-
-    def lift(self, points: Array, depth: Array) -> Array:
-        """Canvas pixels `[K, 2]` at known depth `[K]` to centimetres `[K, 3]`."""
-        reach = (CAMERA_CM + depth) / (CAMERA_CM * self.px_per_cm)
-        return np.column_stack([(points - self.centre) * reach[:, None], depth]).astype(np.float32)
-
-    def project(self, points: Array) -> Array:
-        """Centimetres `[K, 3]` to canvas pixels `[K, 2]`."""
-        reach = self.px_per_cm * CAMERA_CM / np.maximum(CAMERA_CM + points[:, 2], 10)
-        return (points[:, :2] * reach[:, None] + self.centre).astype(np.float32)
-
-    def pose(self, points: Array, head: Array) -> Array:
-        """Turn and shift `[K, 3]` with the head; `head` `[6]` is relative to the photo's pose."""
-        turn = head_rotation(*(ease_turn(head[:3] + self.turn) - ease_turn(self.turn)))
-        nearer = np.array([1, 1, CAMERA_CM / DISTANCE_CM], np.float32)  # z is told for a viewer at DISTANCE_CM
-        return points @ turn.T + head[3:] * nearer
 
 
 class MeshRenderer:
@@ -128,10 +85,10 @@ class MeshRenderer:
         self.needs: MotionSpec = arkit_spec()
         self._model = FaceModel.load()
         self.canvas = frame_portrait(pixels, tracked.points, size)
-        self._rig = _make_rig(self.canvas, self._model)
+        self._rig = fit_head(self.canvas, self._model)
         points, ppc = self.canvas.points, self._rig.px_per_cm
         texture = self.canvas.texture
-        matte = refine_matte(texture, _person_matte(self.canvas))
+        matte = refine_matte(texture, person_matte(self.canvas))
         reach = WISP_REACH_CM * ppc * TEXTURE_SCALE
         matte, plain = add_wisps(texture, matte, reach)
         plate = fill_behind(texture, matte, reach if plain else 12.0)
@@ -236,19 +193,10 @@ def _absolute_only(expression: Array) -> Array:
     return kept
 
 
-def ease_turn(angles: Array) -> Array:
-    """Pitch, yaw, roll `[3]` radians, eased towards the limit beyond two thirds of it."""
-    knee = TURN_LIMIT * 2 / 3
-    rest = TURN_LIMIT - knee
-    size = np.abs(angles)
-    eased = knee + rest * np.tanh((size - knee) / rest)
-    return np.where(size <= knee, angles, np.sign(angles) * eased).astype(np.float32)
-
-
 class _Lips:
     """Keeps the inner lips at the distance the coefficients ask for."""
 
-    def __init__(self, rig: _Rig, model: FaceModel, *, open_in_photo: bool) -> None:
+    def __init__(self, rig: Head, model: FaceModel, *, open_in_photo: bool) -> None:
         self._model_up = np.asarray(model.expression[:, LIP_UPPER])
         self._model_low = np.asarray(model.expression[:, LIP_LOWER])
         self.open_in_photo = open_in_photo
@@ -409,30 +357,3 @@ def _lip_strip() -> np.ndarray:
     strip = [(up[at], up[at + 1], low[at]) for at in range(1, 10)]
     strip += [(up[at + 1], low[at + 1], low[at]) for at in range(9)]
     return np.array(strip)
-
-
-def _make_rig(canvas: Canvas, model: FaceModel) -> _Rig:
-    """Fit the face model to the photo and lift the tracked points along their own rays to its depth."""
-    fit = fit_photo(canvas.points[:, :2], model, canvas.size)
-    rotation = head_rotation(*fit.head)
-    basis = np.asarray(model.expression, np.float32) @ rotation.T  # [52, 478, 3]
-    for eye in (0, 1):  # lids move by `close_lids`
-        for name in LID_NAMES[eye]:
-            basis[ARKIT_INDEX[name], eye_ring(eye)] = 0
-    depth = (model.points(fit.identity, fit.expression) @ rotation.T)[:, 2]
-    own, turn = np.asarray(fit.expression, np.float32), np.asarray(fit.head, np.float32)
-    rig = _Rig(
-        np.zeros((0, 3), np.float32), basis.reshape(52, -1), own, turn, float(fit.scale), np.asarray(fit.translation)
-    )
-    return replace(rig, rest=rig.lift(canvas.points[:, :2], depth))
-
-
-def _person_matte(canvas: Canvas) -> Array:
-    """Where the person is, at texture size; the face itself always is."""
-    texture = canvas.texture
-    matte = segment_person(texture).astype(np.float32)
-    if matte.shape != texture.shape[:2]:
-        matte = cv2.resize(matte, texture.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    face = np.zeros(texture.shape[:2], np.float32)
-    cv2.fillPoly(face, [np.round(canvas.to_texture(canvas.points[OVAL, :2])).astype(np.int32)], 1.0)
-    return np.maximum(matte, face)
