@@ -120,7 +120,7 @@ class Rig:
     @cached_property
     def rest_lips(self) -> Array:
         """`[40, 2]` lips of the reference in pixels of the mouth's patch."""
-        return to_patch(self._rest_boxes["mouth"], self.points[LIPS, :2])
+        return to_patch(self.rest_boxes["mouth"], self.points[LIPS, :2])
 
     def with_own(self, expression: Array) -> Rig:
         """The same rig with another opinion of which expression `[52]` the reference shows."""
@@ -143,8 +143,8 @@ class Rig:
         share = grid.rigid[:, None]
         field = (nodes - grid.nodes) * share + low * (1 - share)
         field += grid.weights @ (carried - rigid)[len(LIPS) :]
-        boxes = {name: _moved(box, scale, turn, shift) for name, box in self._rest_boxes.items()}
-        boxes["body"] = self._rest_boxes["body"]
+        boxes = {name: _moved(box, scale, turn, shift) for name, box in self.rest_boxes.items()}
+        boxes["body"] = self.rest_boxes["body"]
         lips = slice(0, len(LIPS))
         return Posed(carried[lips], rigid[lips], boxes, field.reshape(*grid.shape, 2), head, low / self.eye_px)
 
@@ -192,7 +192,8 @@ class Rig:
         return np.dstack([person, self.matte]).round().astype(np.uint8)
 
     @cached_property
-    def _rest_boxes(self) -> dict[str, Array]:
+    def rest_boxes(self) -> dict[str, Array]:
+        """Boxes of the regions on the reference, `[2, 3]` patch pixels to canvas pixels."""
         return {name: _box(shape, self.points, self.eye_px, self.size) for name, shape in REGIONS.items()}
 
     @cached_property
