@@ -6,6 +6,7 @@ Pixels of a patch and of the canvas are related by its box, a `[2, 3]` similarit
 from __future__ import annotations
 
 from functools import cache
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -13,6 +14,8 @@ import numpy.typing as npt
 
 from liveface.render.liveface.regions import PAINT_ORDER, region, window
 from liveface.types import Array, Pixels
+
+Number = TypeVar("Number", bound=np.generic)
 
 
 def cut_patch(canvas: Pixels, box: Array, name: str) -> Pixels:
@@ -27,7 +30,7 @@ def cut_patch(canvas: Pixels, box: Array, name: str) -> Pixels:
     return cv2.resize(cut, (width, height), interpolation=cv2.INTER_AREA) if finer else cut
 
 
-def shuffle(grid: Array, channels: int, block: int = 8) -> Array:
+def shuffle(grid: npt.NDArray[Number], channels: int, block: int = 8) -> npt.NDArray[Number]:
     """`[h, w, block * block * channels]` in (row, column, channel) order to `[h * block, w * block, channels]`."""
     rows, columns = grid.shape[:2]
     parts = grid.reshape(rows, columns, block, block, channels)
