@@ -64,11 +64,11 @@ def compose(base: Pixels, patches: dict[str, Pixels], boxes: dict[str, Array]) -
         matrix = boxes[name].copy()
         matrix[:, 2] -= left, top
         spot = (right - left, bottom - top)
-        drawn = cv2.warpAffine(patches[name], matrix, spot, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        faded = cv2.multiply(patches[name][..., 3], _window8(name), scale=1 / 255)
-        alpha = cv2.warpAffine(faded, matrix, spot, flags=cv2.INTER_LINEAR, borderValue=0)
+        front = cv2.warpAffine(faded(patches[name], name), matrix, spot, flags=cv2.INTER_LINEAR, borderValue=0)
         part = canvas[top:bottom, left:right]
-        part[:] = _blend(part, drawn, alpha)
+        alpha = cv2.extractChannel(front, 3)
+        below = cv2.multiply(part, cv2.cvtColor(cv2.bitwise_not(alpha), cv2.COLOR_GRAY2BGR), scale=1 / 255)
+        part[:] = cv2.add(cv2.cvtColor(front, cv2.COLOR_RGBA2RGB), below)
         small = alpha[::2, ::2]
         alphas[order.index(name), top // 2 : top // 2 + small.shape[0], left // 2 : left // 2 + small.shape[1]] = (
             small * np.float32(1 / 255)
@@ -76,11 +76,10 @@ def compose(base: Pixels, patches: dict[str, Pixels], boxes: dict[str, Array]) -
     return canvas, alphas
 
 
-def _blend(below: Pixels, above: Pixels, alpha: Pixels) -> Pixels:
-    """RGB of `above` `[h, w, 4]` over `below` `[h, w, 3]` by `alpha` `[h, w]`."""
-    weight = cv2.merge([alpha, alpha, alpha])
-    front = cv2.multiply(cv2.cvtColor(above, cv2.COLOR_RGBA2RGB), weight, scale=1 / 255)
-    return cv2.add(front, cv2.multiply(below, cv2.bitwise_not(weight), scale=1 / 255))
+def faded(patch: Pixels, name: str) -> Pixels:
+    """A patch `[h, w, 4]` with its alpha times the region's window, and its colours times that (premultiplied)."""
+    alpha = cv2.multiply(cv2.extractChannel(patch, 3), _window8(name), scale=1 / 255)
+    return cv2.merge([*cv2.split(cv2.multiply(patch, cv2.merge([alpha] * 4), scale=1 / 255))[:3], alpha])
 
 
 def _bounds(box: Array, name: str, size: tuple[int, int]) -> tuple[int, int, int, int]:
