@@ -45,13 +45,14 @@ class Step:
         outputs: the same for every output.
     """
 
-    def __init__(self, file: Path, threads: int = 1) -> None:
-        """Load `file` (.tflite); `threads` is the number of CPU threads of one call."""
+    def __init__(self, file: Path, threads: int = 1, *, content: bytes | None = None) -> None:
+        """Load `file` (.tflite), or `content` in its place; `threads` is the number of CPU threads of one call."""
         from ai_edge_litert.interpreter import Interpreter
 
         try:
             with _native_log_silenced():
-                self._network = Interpreter(model_path=str(file), num_threads=threads)
+                given = {"model_path": str(file)} if content is None else {"model_content": content}
+                self._network = Interpreter(**given, num_threads=threads)
                 self._network.allocate_tensors()
                 signatures = self._network.get_signature_list()
                 self._runner = self._network.get_signature_runner() if len(signatures) == 1 else None

@@ -14,6 +14,7 @@ Source of the layout: our reading of LiveFace and AudioRTA conditioning, chosen 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from liveface.motion.visemes import viseme_matrix
 from liveface.render.liveface.regions import EMOTIONS, VISEME_FRAMES
@@ -75,12 +76,9 @@ class Controls:
         velocity = (past[2] - past[1]) * SPEED_GAIN
         acceleration = (past[2] - 2 * past[1] + past[0]) * SPEED_GAIN
         shift = motion.head[0, 3:5] * SHIFT_GAIN
-        summary = [
-            value[_JAW],
-            _mean(value, "mouthSmile"),
-            value[ARKIT_INDEX["browInnerUp"]] - _mean(value, "browDown"),
-        ]
-        vectors = {
+        brows = value[ARKIT_INDEX["browInnerUp"]] - _mean(value, "browDown")
+        summary = [value[_JAW], _mean(value, "mouthSmile"), brows]
+        vectors: dict[str, list[npt.ArrayLike]] = {
             "visemes": [visemes.ravel(), mood, [value[_JAW], loudness], turned],
             "landmarks": [lip_vector(self._rig, posed.boxes["mouth"], posed.lips, value[_JAW], angles)],
             "eyes": [_eyes(value, motion.gaze[0]), turned],
