@@ -150,18 +150,26 @@ class Rig:
 
     def base(self, posed: Posed) -> Pixels:
         """The reference moved to a pose, over the still background; uint8 `[H, W, 3]`."""
-        map_x, map_y = self._maps(posed.field)
+        low, high = self._reach(posed.field)
+        map_x, map_y = self._maps(posed.field, low, high)
         moved = cv2.remap(self._layer, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return composite(moved, self.plate)
+        picture = self.plate.copy()
+        picture[low:high] = composite(moved, self.plate[low:high])
+        return picture
+
+    def _reach(self, field: Array) -> tuple[int, int]:
+        """First and last row of the canvas that the person may touch."""
+        rows = (self._grid.nodes[:, 1] + field[..., 1].ravel())[self._grid.carries]
+        low, high = np.clip([rows.min() - CELL_PX, rows.max() + CELL_PX], 0, self.size[1]).astype(int)
+        return int(low), max(int(high), int(low) + 1)
 
     def _turn(self, points: Array, head: Array) -> Array:
         rotation = head_rotation(*(head[:3] + self.head.turn)) @ head_rotation(*self.head.turn).T
         nearer = np.array([1, 1, CAMERA_CM / DISTANCE_CM], np.float32)
         return np.asarray(points @ rotation.T + head[3:] * nearer, np.float32)
 
-    def _maps(self, field: Array) -> tuple[Array, Array]:
-        """Where every canvas pixel comes from in the texture: the field inverted on its grid, then enlarged."""
-        width, height = self.size
+    def _maps(self, field: Array, low: int, high: int) -> tuple[Array, Array]:
+        """Where rows `low` to `high` of the canvas come from: the field inverted on its grid, then enlarged."""
         rows, columns = field.shape[:2]
         start_x, start_y = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
         cells = field / CELL_PX
@@ -169,17 +177,21 @@ class Rig:
         for _ in range(INVERSION_STEPS):
             at = cv2.remap(cells, start_x - at[..., 0], start_y - at[..., 1], cv2.INTER_LINEAR,
                            borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
-        wide = cv2.resize(at * np.float32(CELL_PX * TEXTURE_SCALE), (columns * CELL_PX, rows * CELL_PX))
         edge = CELL_PX + CELL_PX // 2
-        wide = wide[edge : edge + height, edge : edge + width]
-        x, y = self._ramps
-        return x - wide[..., 0], y - wide[..., 1]
+        maps = []
+        for axis in (0, 1):
+            shift = at[..., axis] * np.float32(CELL_PX * TEXTURE_SCALE)
+            wide = cv2.resize(shift, (columns * CELL_PX, rows * CELL_PX))
+            inside = wide[edge + low : edge + high, edge : edge + self.size[0]]
+            maps.append(cv2.subtract(self._ramps[axis][low:high], inside))
+        return maps[0], maps[1]
 
     @cached_property
     def _ramps(self) -> tuple[Array, Array]:
         half = (TEXTURE_SCALE - 1) / 2
         x, y = ((np.arange(side) + self.margin) * TEXTURE_SCALE + half for side in self.size)
-        return x.astype(np.float32)[None], y.astype(np.float32)[:, None]
+        wide, tall = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
+        return np.ascontiguousarray(wide), np.ascontiguousarray(tall)
 
     @cached_property
     def _layer(self) -> Pixels:
@@ -253,6 +265,7 @@ class _Grid:
     steady: Array  # [K, 3] points that only the head moves
     steady_px: Array  # [K, 2]
     splits: list[int]
+    carries: np.ndarray  # [G] bool, the nodes near the person
 
 
 def _make_grid(rig: Rig) -> _Grid:
@@ -282,8 +295,17 @@ def _make_grid(rig: Rig) -> _Grid:
     return _Grid(
         nodes, head.lift(nodes, depth), (len(rows), len(columns)), rigid, weights, head.rest[carried],
         np.ascontiguousarray(basis, np.float32), head.rest[_STEADY], rig.points[_STEADY, :2],
-        np.cumsum(sizes)[:-1].tolist(),
+        np.cumsum(sizes)[:-1].tolist(), _near_person(rig, nodes),
     )  # fmt: skip
+
+
+def _near_person(rig: Rig, nodes: Array) -> np.ndarray:
+    """`[G]` bool, the grid nodes within a cell of the person."""
+    alpha = rig.canvas.shrink(rig.matte)
+    padded = cv2.copyMakeBorder(alpha, CELL_PX, 2 * CELL_PX, CELL_PX, 2 * CELL_PX, cv2.BORDER_REPLICATE)
+    grown = cv2.dilate(padded, np.ones((2 * CELL_PX + 1, 2 * CELL_PX + 1), np.uint8))
+    columns, rows = (nodes + CELL_PX).astype(int).T
+    return np.asarray(grown[rows, columns] > 0)
 
 
 def _anchors(points: Array) -> np.ndarray:
