@@ -1,10 +1,11 @@
-"""Make the embedded portrait: a composite in shape and texture of many faces, which shows nobody.
+"""Make an embedded portrait: a composite in shape and texture of many faces, which shows nobody.
 
-Usage: `python tools/make_portrait.py` with LIVEFACE_DATA pointing at the data folder (default ../shared/data).
+Usage: `python tools/make_portrait.py` with LIVEFACE_DATA pointing at the data folder (default ../shared/data); `--cast
+second -o FILE` makes the other one, whose recording (`tools/make_recording.py`) taught the second embedded avatar.
 
 Notable choices:
 - The faces are of the Face Research Lab London Set (DeBruine and Jones, CC BY 4.0): one light and camera, white shirts.
-  Those with hair tied back are taken, so that hair and ears do not ghost.
+  Those with hair tied back, or cut short, are taken, so that hair and ears do not ghost.
 - Shape first: thin-plate warps bring 478 tracked points, the outline of hair and head, neck and shoulders of every
   picture onto their average. Then dense optical flow towards the running average, three rounds, takes out what points
   do not see (lashes, brows, hairline, collar); the flows' own mean is taken out, so that the average stays average.
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -31,17 +33,42 @@ from liveface.signals.face import FaceTracker, segment_person
 
 Image = npt.NDArray[np.float32]
 
-PEOPLE = ("007", "011", "014", "016", "020", "032", "034", "064", "066", "086", "087", "090", "094", "118", "124",
-          "127", "134", "144")  # fmt: skip
-HAIR = "014"  # whose hair and ears frame the face
-BODY = "034"  # neck, shirt and background
 WIDTH, HEIGHT = 900, 1100
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Whose pictures a composite is made of, by their numbers in the set.
+
+    Attributes:
+        people: whose faces are averaged.
+        hair: whose hair and ears frame the face.
+        body: whose neck, shirt and background stand below and behind it.
+        stray: row and column of the canvas from which a tuft of hair behind the right ear is left out.
+        ending: last row of the body's picture that is kept.
+    """
+
+    people: tuple[str, ...]
+    hair: str
+    body: str
+    stray: tuple[int, int]
+    ending: int
+
+
+CASTS = {
+    "first": Cast(
+        ("007", "011", "014", "016", "020", "032", "034", "064", "066", "086", "087", "090", "094", "118", "124",
+         "127", "134", "144"), hair="014", body="034", stray=(596, 662), ending=1070,
+    ),
+    "second": Cast(
+        ("005", "008", "017", "018", "024", "044", "063", "082", "104", "108", "114", "115", "117", "121", "130",
+         "131", "132", "138", "141", "142"), hair="117", body="018", stray=(HEIGHT, WIDTH), ending=1070,
+    ),
+}  # fmt: skip
 ROUNDS = 3  # of flow; the fourth moves less than 0.3 px, measured
 BODY_MARKS = slice(-6, None)  # the last marks of `outline`
 REACH = 16  # pixels a flow may move
 LOBE = 0.35  # height of the ear lobes over the chin, share of the face
-STRAY_ROW, STRAY_COLUMN = 596, 662  # a tuft of hair behind the right ear, left out
-KEPT_ROWS = 1070  # the body's picture ends at row 1078
 SATURATION = 1.12  # averaging greys the skin a little; chosen by eye
 FACE_LIFT = 2.2  # most that a band of the mean is lifted; chosen by eye, 3 brings grain
 TRIM = 0.2  # share dropped at either end of every pixel's sorted values
@@ -236,7 +263,7 @@ def restore(mean: Image, pictures: list[Image], most: float) -> Image:
     return np.clip(out, 0, 255)
 
 
-def regions(face: Image, average: Image) -> tuple[Image, Image, Image]:
+def regions(face: Image, average: Image, stray: tuple[int, int]) -> tuple[Image, Image, Image]:
     """Soft masks `[H, W]` in 0..1: the face without its rim, all below the ears, and head with its surroundings."""
     hull = cv2.convexHull(face).astype(np.int32)
     skin = np.zeros((HEIGHT, WIDTH), np.float32)
@@ -245,7 +272,7 @@ def regions(face: Image, average: Image) -> tuple[Image, Image, Image]:
     chin, brow = float(face[:, 1].max()), float(face[:, 1].min())
     rows = np.arange(HEIGHT, dtype=np.float32)[:, None]
     below = np.repeat(np.clip((rows - (chin - LOBE * (chin - brow))) / 16, 0, 1), WIDTH, 1)
-    below[STRAY_ROW:, STRAY_COLUMN:] = 1
+    below[stray[0] :, stray[1] :] = 1
     head = np.zeros((HEIGHT, WIDTH), np.float32)
     cv2.fillConvexPoly(head, cv2.convexHull(average).astype(np.int32), 1.0)
     head *= np.clip((chin + 60 - rows) / 60, 0, 1)
@@ -276,24 +303,28 @@ def main() -> None:
     """Make and store the portrait."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("-o", "--output", type=Path, default=Path("src/liveface/data/portrait.jpg"))
+    parser.add_argument("--cast", choices=sorted(CASTS), default="first")
     options = parser.parse_args()
+    cast = CASTS[options.cast]
     folder = Path(os.environ.get("LIVEFACE_DATA", "../shared/data")) / "portraits" / "open" / "webmorph"
-    pictures = [load(folder, person) for person in PEOPLE]
+    pictures = [load(folder, person) for person in cast.people]
     warped, average = align(pictures)
     face = average[: len(KEY_POINTS)]
     middle = face.mean(0)
     even = even_light(warped, (int(middle[0]), int(middle[1])), 130)
-    skin, below, near = regions(face, average)
+    skin, below, near = regions(face, average, cast.stray)
     moved = flow_rounds(even, near)
     of_face = restore(trimmed_mean(moved), moved, FACE_LIFT)
-    of_hair = even[PEOPLE.index(HAIR)]
-    body = match_skin(warped[PEOPLE.index(BODY)], of_face, skin)
+    of_hair = even[cast.people.index(cast.hair)]
+    body = match_skin(warped[cast.people.index(cast.body)], of_face, skin)
     out = join(join(body, of_hair, 1 - below), of_face, skin)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     grey = out.mean(2, keepdims=True)
-    rgb = np.clip(np.round(grey + SATURATION * (out - grey)), 0, 255).astype(np.uint8)[:KEPT_ROWS]
+    rgb = np.clip(np.round(grey + SATURATION * (out - grey)), 0, 255).astype(np.uint8)[: cast.ending]
     cv2.imwrite(str(options.output), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
-    print(f"{options.output}: {WIDTH}x{KEPT_ROWS}, {options.output.stat().st_size} bytes, of {len(PEOPLE)} people")
+    print(
+        f"{options.output}: {WIDTH}x{cast.ending}, {options.output.stat().st_size} bytes, of {len(cast.people)} people"
+    )
 
 
 if __name__ == "__main__":
