@@ -8,9 +8,11 @@ parameters count and its arithmetic does not. Nothing here needs torch: budgets 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from dataclasses import dataclass, replace
 
 from liveface.errors import AvatarError
+from liveface.render.liveface.regions import CONTROL_SIZES, REGIONS
 
 CODE, IDENTITY = 256, 128
 """Width of the encoded controls and of an avatar's learned identity."""
@@ -20,9 +22,6 @@ BLOCK = 8
 
 CHANNELS = 4
 """Red, green, blue and alpha of a patch."""
-
-RATES: dict[str, float] = {"mouth": 30.0, "eyes": 30.0, "hair": 10.0, "body": 10.0, "compositor": 30.0}
-"""Calls of every network in a second; the budgets are averages over that second at 30 frames."""
 
 MOST_GMAC, MOST_BYTES = 0.40, 22_000_000
 """Budgets of all five networks together: multiply-adds of an average frame in 10^9, and bytes as INT8."""
@@ -99,7 +98,7 @@ class CompositorSize:
     widths: tuple[int, int, int]
     blocks: tuple[int, int, int]
     features: int = 16
-    looks: tuple[int, ...] = (32, 64, 128, 256, 384)
+    looks: tuple[int, ...] = (32, 64, 160, 320, 448)
     canvas: tuple[int, int] = (360, 640)
 
     @property
@@ -139,7 +138,7 @@ class CompositorSize:
         """`(weights, uses)` of every layer of the part that runs once per avatar."""
         cells, looks = self.cells(len(self.looks)), self.looks
         layers = [(16 * 3 * looks[0], cells[0]), (looks[0] * self.features, cells[0])]
-        for index, (width, after) in enumerate(zip(looks[:-1], looks[1:], strict=True)):
+        for index, (width, after) in enumerate(itertools.pairwise(looks)):
             layers += [(4 * width * after, cells[index + 1])] * 2
         for width, count in zip(looks, cells, strict=True):
             layers += [(9 * width * width, count)] * 2
@@ -163,58 +162,55 @@ class CompositorSize:
 
 def _decoders(**chosen: tuple[int, int, tuple[int, int], tuple[int, int]]) -> dict[str, DecoderSize]:
     """The four decoders of one size from `(seed, fine, widths, blocks)` of each."""
-    patches = {"mouth": (128, 96), "eyes": (192, 80), "hair": (192, 192), "body": (256, 64)}
-    inputs = {
-        "mouth": {"visemes": 58, "landmarks": 85}, "eyes": {"eyes": 18}, "hair": {"hair": 20}, "body": {"body": 12},
-    }  # fmt: skip
-    return {name: DecoderSize(name, patches[name], inputs[name], *chosen[name]) for name in patches}
+    inputs = {name: {name: CONTROL_SIZES[name]} for name in ("eyes", "hair", "body")}
+    inputs["mouth"] = {name: CONTROL_SIZES[name] for name in ("visemes", "landmarks")}
+    return {name: DecoderSize(name, REGIONS[name].size, inputs[name], *chosen[name]) for name in REGIONS}
 
 
 SIZES: dict[str, tuple[dict[str, DecoderSize], CompositorSize]] = {
     "small": (
         _decoders(
-            mouth=(32, 16, (128, 64), (1, 1)),
-            eyes=(32, 8, (80, 48), (1, 1)),
-            hair=(16, 4, (80, 48), (1, 1)),
-            body=(32, 8, (80, 48), (1, 1)),
+            mouth=(32, 16, (96, 64), (1, 1)),
+            eyes=(32, 8, (64, 48), (1, 1)),
+            hair=(16, 4, (64, 48), (1, 1)),
+            body=(32, 8, (64, 48), (1, 1)),
         ),
-        CompositorSize((16, 32, 48), (0, 1, 1)),
+        CompositorSize((16, 16, 32), (0, 1, 1)),
     ),
     "base": (
         _decoders(
-            mouth=(48, 32, (176, 96), (1, 1)),
-            eyes=(32, 16, (128, 64), (1, 1)),
-            hair=(32, 8, (112, 64), (1, 1)),
-            body=(32, 16, (112, 64), (1, 1)),
+            mouth=(48, 32, (144, 128), (1, 1)),
+            eyes=(32, 16, (112, 64), (1, 1)),
+            hair=(32, 8, (96, 64), (1, 1)),
+            body=(32, 16, (96, 48), (1, 1)),
         ),
-        CompositorSize((32, 32, 64), (0, 1, 1)),
+        CompositorSize((32, 32, 48), (0, 1, 1)),
     ),
     "large": (
         _decoders(
-            mouth=(64, 32, (208, 128), (1, 2)),
-            eyes=(48, 16, (144, 80), (1, 2)),
-            hair=(32, 8, (144, 80), (1, 1)),
-            body=(48, 16, (144, 80), (1, 2)),
+            mouth=(64, 48, (176, 128), (1, 2)),
+            eyes=(48, 16, (128, 80), (1, 1)),
+            hair=(32, 8, (128, 80), (1, 1)),
+            body=(48, 16, (112, 64), (1, 1)),
         ),
-        CompositorSize((32, 48, 96), (0, 1, 1)),
+        CompositorSize((32, 48, 64), (0, 1, 1)),
     ),
 }
 """Size name to its decoders and its compositor. Only `base` is trained and shipped by this project."""
 
 
-def sizes_of(size: str) -> tuple[dict[str, DecoderSize], CompositorSize]:
-    """Decoders and compositor of a named size."""
+def sizes_of(size: str, canvas: tuple[int, int] = (360, 640)) -> tuple[dict[str, DecoderSize], CompositorSize]:
+    """Decoders and compositor of a named size, for frames of `canvas` width and height."""
     if size not in SIZES:
         raise AvatarError(f"there is no network size {size!r}; expected one of {', '.join(SIZES)}.")
-    return SIZES[size]
+    decoders, compositor = SIZES[size]
+    return decoders, replace(compositor, canvas=canvas)
 
 
-def gmac_per_frame(size: str) -> float:
-    """10^9 multiply-adds of an average frame at 30 fps, all five networks at their rates."""
-    decoders, compositor = sizes_of(size)
-    calls = [(decoder.mmac, RATES[name]) for name, decoder in decoders.items()]
-    calls.append((compositor.mmac, RATES["compositor"]))
-    return sum(mmac * rate / 30.0 for mmac, rate in calls) / 1e3
+def gmac_per_frame(size: str, canvas: tuple[int, int] = (360, 640)) -> float:
+    """10^9 multiply-adds of an average frame: every network's over how often it is drawn."""
+    decoders, compositor = sizes_of(size, canvas)
+    return (sum(decoder.mmac / REGIONS[name].every for name, decoder in decoders.items()) + compositor.mmac) / 1e3
 
 
 def parameters_of(size: str) -> int:
