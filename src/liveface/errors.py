@@ -31,6 +31,10 @@ class WeightsError(LivefaceError):
     """A weights file that is missing, altered or not the network that was expected."""
 
 
+class AvatarError(LivefaceError, ValueError):
+    """An avatar file that is damaged, altered, of another version, or not to be trusted."""
+
+
 class SinkError(LivefaceError, OSError):
     """An output that cannot be written: missing folder, no permission, full disk."""
 

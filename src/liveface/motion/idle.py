@@ -34,6 +34,8 @@ SWAY = ((0.021, 0.030, 0.017), (0.20, 0.10, 0.22))  # pitch, yaw, roll in rad; x
 SWAY_HZ = (0.07, 0.16, 0.37, 0.8)  # octaves of the sway, amplitudes fall as 1/f^0.8
 BREATH_HZ, BREATH_RAD, BREATH_CM = 0.23, 0.004, 0.06
 NOD_RAD, BROW_ACCENT, TALK_SWAY = 0.05, 0.35, 0.7
+LISTEN_NOD_RAD, LISTEN_NOD_HZ = 0.045, 1.6  # nods of listeners: 2 to 4 degrees, one to two a second (Hadar 1985)
+LISTEN_LOUDNESS = 0.12  # from here on, quick and slow loudness together, somebody speaks; chosen
 _EYES = ("Left", "Right")
 
 
@@ -89,6 +91,8 @@ class IdleMotion:
         head: size of head motion, 0 to hold still, 1 is natural.
         blink: how often to blink, 0 never, 1 is natural.
         gaze: size of gaze shifts.
+        breath_hz: breaths a second.
+        nods: nods a minute while nobody speaks, 0 none: one who listens.
     """
 
     seed: int = 0
@@ -96,12 +100,19 @@ class IdleMotion:
     head: float = 1.0
     blink: float = 1.0
     gaze: float = 1.0
+    breath_hz: float = BREATH_HZ
+    nods: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("head", "blink", "gaze"):
             value = getattr(self, name)
             if not (np.isfinite(value) and 0 <= value <= 4):
                 raise MotionError(f"idle motion with {name} = {value} is not usable; expected a number from 0 to 4.")
+        if not (np.isfinite(self.breath_hz) and 0 < self.breath_hz <= 1 and 0 <= self.nods <= 60):
+            raise MotionError(
+                f"idle motion with {self.breath_hz} breaths a second and {self.nods} nods a minute is not usable; "
+                "expected above 0 to 1, and 0 to 60."
+            )
         if not (np.isfinite(self.fps) and 0 < self.fps <= 1000):
             raise MotionError(f"idle motion at {self.fps} fps is not usable; expected a rate above 0 and up to 1000.")
 
@@ -159,10 +170,25 @@ class IdleMotion:
         size = 1 + TALK_SWAY * float(voice[1])
         angles = [deviation * size * _sway(self.seed, 1 + i, time_s) for i, deviation in enumerate(SWAY[0])]
         shifts = [deviation * size * _sway(self.seed, 5 + i, time_s) for i, deviation in enumerate(SWAY[1])]
-        breath = np.sin(2 * np.pi * (BREATH_HZ * time_s + 0.35 * _noise(self.seed, 200, time_s * 0.05)))
-        angles[0] += NOD_RAD * float(voice[2]) + BREATH_RAD * breath
+        breath = np.sin(2 * np.pi * (self.breath_hz * time_s + 0.35 * _noise(self.seed, 200, time_s * 0.05)))
+        angles[0] += NOD_RAD * float(voice[2]) + BREATH_RAD * breath + self._nod(time_s, voice)
         shifts[1] -= BREATH_CM * breath
         return (self.head * np.array(angles + shifts)).astype(np.float32)
+
+    def _nod(self, time_s: float, voice: Array) -> float:
+        """Pitch in radians of the nods of one who listens: one to three dips, each smaller, while nobody speaks."""
+        if self.nods == 0:
+            return 0.0
+        length = 60 / self.nods
+        slot = int(np.floor(time_s / length))
+        begin = (slot + 0.6 * _hash(self.seed, 350, slot)) * length
+        count = 1 + int(3 * _hash(self.seed, 351, slot) ** 2)
+        at = (time_s - begin) * LISTEN_NOD_HZ
+        if not 0 <= at < min(count, 0.35 * length * LISTEN_NOD_HZ):
+            return 0.0
+        size = LISTEN_NOD_RAD * (0.6 + 0.8 * _hash(self.seed, 352, slot)) * 0.6 ** int(at)
+        quiet = _smooth(1 - (float(voice[0]) + float(voice[1])) / LISTEN_LOUDNESS)
+        return quiet * size * float(np.sin(np.pi * (at % 1))) ** 2
 
     def _fixation(self, slot: int) -> tuple[float, float, float]:
         """When the fixation of `slot` began (s), and where it looks: pitch, yaw in radians."""
