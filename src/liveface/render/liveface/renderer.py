@@ -1,0 +1,208 @@
+"""The run time of an avatar: motion to frames with four decoders and the compositor, in LiteRT.
+
+Mouth and eyes are drawn every frame; hair and body every third, in turns, and blended over the frames between, so the
+cost of a frame is even. What never changes (appearance features, the picture's layer, grids) is made once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from liveface.avatar import Avatar
+from liveface.errors import AvatarError, MotionMismatch
+from liveface.render.head import ease_turn
+from liveface.render.liveface.controls import Controls
+from liveface.render.liveface.paste import compose, shuffle, to_rgba
+from liveface.render.liveface.regions import REGIONS
+from liveface.render.liveface.rig import Rig
+from liveface.runtime import Arrays, Step
+from liveface.types import ARKIT_NAMES, Array, Frame, Motion, MotionSpec, Pixels, State, arkit_spec
+
+BODY_FOLLOW = 0.35  # how much of the head's shift the shoulders follow, as in `layers`
+MOUTH_MODES = ("landmarks", "visemes")
+
+Clock = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Phase:
+    """When a slow region is drawn: at frames with `index % every == offset`."""
+
+    every: int
+    offset: int
+
+
+_SLOW = {"hair": _Phase(REGIONS["hair"].every, 0), "body": _Phase(REGIONS["body"].every, 1)}
+
+
+class LiveFaceRenderer:
+    """Renders motion with an avatar.
+
+    Args:
+        avatar: the avatar, as read.
+        mouth: which input of the mouth decoder is used, "landmarks" or "visemes".
+        threads: CPU threads of the networks.
+        clock: told the name and the seconds of every stage, for benchmarks.
+
+    Attributes:
+        needs: any rate will do; frames come at the rate of the motion.
+        photo: motion (`T = 1`) that shows the reference picture.
+        rig: the avatar's geometry.
+
+    Raises:
+        AvatarError: its networks do not fit this version.
+    """
+
+    delay = 0
+    faces = 1
+
+    def __init__(
+        self, avatar: Avatar, *, mouth: str = "landmarks", threads: int = 1, clock: Clock | None = None
+    ) -> None:
+        if mouth not in MOUTH_MODES:
+            raise AvatarError(f"there is no mouth input {mouth!r}; expected one of {', '.join(MOUTH_MODES)}.")
+        self.needs: MotionSpec = arkit_spec()
+        self.avatar, self.rig = avatar, Rig.from_files(avatar.rig)
+        if self.rig.size != avatar.about.canvas:
+            raise AvatarError(
+                f"avatar {avatar.about.name!r} has a rig for {self.rig.size} and says {avatar.about.canvas}; "
+                "expected both alike: create it again."
+            )
+        self._controls = Controls(self.rig)
+        self._mode = np.full((1, 1), float(mouth == "landmarks"), np.float32)
+        self._decoders = {
+            name: Step(Path(f"{name}.tflite"), threads, content=avatar.networks[name]) for name in REGIONS
+        }
+        self._compositor = Step(avatar.shared_network("compositor"), threads)
+        self._features = self._appearance(Step(avatar.shared_network("appearance"), threads))
+        self._clock = clock or (lambda stage, seconds: None)
+        self._check()
+        own = self.rig.head.own
+        self.photo = Motion(
+            own[None], np.zeros((1, 6), np.float32), np.zeros((1, 4), np.float32),
+            landmarks=self.rig.points[None, :, :2],
+        )  # fmt: skip
+
+    def _appearance(self, network: Step) -> Array:
+        half = (self.rig.size[0] // 2, self.rig.size[1] // 2)
+        picture = cv2.resize(self.rig.reference, half, interpolation=cv2.INTER_AREA)
+        return _only(network(reference=picture[None].astype(np.float32) / 255))
+
+    def _check(self) -> None:
+        """Every network must take and give what this version says."""
+        width, height = self.rig.size
+        for name, step in self._decoders.items():
+            patch = REGIONS[name].size
+            wanted = {(1, patch[1] // 8, patch[0] // 8, 256)}
+            if {shape for shape, _ in step.outputs.values()} != wanted:
+                raise AvatarError(
+                    f"the {name} network of avatar {self.avatar.about.name!r} gives {step.outputs}; expected {wanted}."
+                )
+        if self._compositor.inputs["canvas"][0] != (1, height // 2, width // 2, 10):
+            raise AvatarError(
+                f"the compositor takes {self._compositor.inputs['canvas'][0]}; expected a canvas of {width}x{height}."
+            )
+
+    def start(self) -> State:
+        """A fresh state: nothing was drawn yet."""
+        state: State = {"index": np.zeros((), np.int64)}
+        for name in _SLOW:
+            width, height = REGIONS[name].size
+            for which in ("before", "after"):
+                state[f"{name}/{which}"] = np.zeros((height, width, 4), np.uint8)
+        return state | {f"controls/{name}": value for name, value in self._controls.start().items()}
+
+    def step(self, state: State, motion: Motion) -> tuple[State, list[Frame]]:
+        """Render every frame of `motion`; head and gaze are relative to the reference picture."""
+        if motion.spec.expression != ARKIT_NAMES:
+            raise MotionMismatch(f"an avatar needs {self.needs.name}, not {motion.spec.name}; convert it first.")
+        frames = []
+        for one in motion:
+            index = int(state["index"])
+            state, pixels = self._draw(state, one)
+            frames.append(Frame(pixels, index, motion.fps))
+        return state, frames
+
+    def shoulders(self, head: Array, time_s: float) -> Array:
+        """Shift of the shoulders `[2]` in eye distances: they follow the head a little and rise with the breath."""
+        follow = head[3:5] * (self.rig.head.px_per_cm / self.rig.eye_px * BODY_FOLLOW)
+        return np.asarray(follow - np.array([0, self.avatar.about.behaviour.breath(time_s)]), np.float32)
+
+    def _draw(self, state: State, motion: Motion) -> tuple[State, Pixels]:
+        since = time.perf_counter()
+        index = int(state["index"])
+        time_s = index / motion.fps
+        motion = _within_reach(motion)
+        posed = self.rig.pose(motion, self.shoulders(motion.head[0], time_s))
+        held = {name.removeprefix("controls/"): value for name, value in state.items() if name.startswith("controls/")}
+        phase = 2 * np.pi * self.avatar.about.behaviour.breaths_per_min / 60 * time_s
+        held, controls = self._controls.step(held, motion, posed, breath=phase)
+        after: State = {f"controls/{name}": value for name, value in held.items()}
+        since = self._tick("controls", since)
+        base = self.rig.base(posed)
+        since = self._tick("base", since)
+        patches = {name: self._decode(name, controls) for name in REGIONS if name not in _SLOW}
+        for name, phase_of in _SLOW.items():
+            drawn, kept = self._slow(name, phase_of, index, state, controls)
+            patches[name] = drawn
+            after |= kept
+        since = self._tick("decoders", since)
+        canvas, alphas = compose(base, patches, posed.boxes)
+        since = self._tick("paste", since)
+        picture = self._finish(canvas, alphas, base)
+        self._tick("compositor", since)
+        return after | {"index": np.asarray(index + 1, np.int64)}, picture
+
+    def _tick(self, stage: str, since: float) -> float:
+        now = time.perf_counter()
+        self._clock(stage, now - since)
+        return now
+
+    def _decode(self, name: str, controls: dict[str, Array]) -> Pixels:
+        step = self._decoders[name]
+        given: Arrays = {key: self._mode if key == "mode" else controls[key][None] for key in step.inputs}
+        return to_rgba(_only(step(**given))[0])
+
+    def _slow(
+        self, name: str, phase: _Phase, index: int, state: State, controls: dict[str, Array]
+    ) -> tuple[Pixels, State]:
+        """A slow region's patch between its last two drawings, and what to keep."""
+        before, after = state[f"{name}/before"], state[f"{name}/after"]
+        if index == 0:
+            before = after = self._decode(name, controls)
+        elif (index - phase.offset) % phase.every == 0:
+            before, after = after, self._decode(name, controls)
+        share = ((index - phase.offset) % phase.every + 1) / phase.every
+        mixed = after if before is after else cv2.addWeighted(before, 1 - share, after, share, 0)
+        return np.asarray(mixed, np.uint8), {f"{name}/before": before, f"{name}/after": after}
+
+    def _finish(self, canvas: Pixels, alphas: Array, base: Pixels) -> Pixels:
+        """The compositor's residual added to the composed picture."""
+        half = (canvas.shape[1] // 2, canvas.shape[0] // 2)
+        seen = np.empty((1, half[1], half[0], 10), np.float32)
+        for at, picture in ((0, canvas), (7, base)):
+            small = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
+            np.multiply(small, np.float32(1 / 255), out=seen[0, ..., at : at + 3])
+        seen[0, ..., 3:7] = np.moveaxis(alphas, 0, -1)
+        residual = _only(self._compositor(canvas=seen, features=self._features))[0]
+        change = shuffle(np.clip(np.rint(residual * 255), -255, 255).astype(np.int16), 3)
+        return np.clip(canvas + change, 0, 255).astype(np.uint8)
+
+
+def _within_reach(motion: Motion) -> Motion:
+    """Turns eased towards what a recording from the front can hold."""
+    head = motion.head.copy()
+    head[0, :3] = ease_turn(head[0, :3])
+    return Motion(motion.expression, head, motion.gaze, motion.spec)
+
+
+def _only(result: Arrays) -> Array:
+    """The single output of a network."""
+    (value,) = result.values()
+    return np.asarray(value, np.float32)
