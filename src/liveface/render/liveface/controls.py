@@ -36,10 +36,11 @@ class Controls:
 
     Args:
         rig: the avatar's geometry.
+        visemes: whether viseme weights are found; without, they stay at zero, which saves a third of a millisecond.
     """
 
-    def __init__(self, rig: Rig) -> None:
-        self._rig = rig
+    def __init__(self, rig: Rig, *, visemes: bool = True) -> None:
+        self._rig, self._wanted = rig, visemes
         self._visemes = _VisemeFit()
 
     def start(self) -> State:
@@ -66,7 +67,7 @@ class Controls:
             breath: phase in radians.
         """
         first = int(state["frames"]) == 0
-        now = self._visemes(motion.expression[0])
+        now = self._visemes(motion.expression[0]) if self._wanted else np.zeros(15, np.float32)
         visemes = np.stack([now] * VISEME_FRAMES) if first else np.vstack([state["visemes"][1:], now[None]])
         angles = motion.head[0, :3]
         past = np.stack([angles] * 3) if first else np.vstack([state["angles"][1:], angles[None]])

@@ -39,21 +39,22 @@ def shuffle(grid: npt.NDArray[Number], channels: int, block: int = 8) -> npt.NDA
 
 def to_rgba(grid: Array) -> Pixels:
     """A decoder's grid `[h / 8, w / 8, 256]` to uint8 RGBA `[h, w, 4]`: values 0 to 1, clamped."""
-    return shuffle(np.clip(grid * 255 + 0.5, 0, 255).astype(np.uint8), 4)
+    rows = grid.shape[0]
+    return shuffle(cv2.multiply(grid.reshape(rows, -1), 255, dtype=cv2.CV_8U).reshape(grid.shape), 4)
 
 
-def compose(base: Pixels, patches: dict[str, Pixels], boxes: dict[str, Array]) -> tuple[Pixels, Array]:
+def compose(base: Pixels, patches: dict[str, Pixels], boxes: dict[str, Array]) -> tuple[Pixels, Pixels]:
     """Patches over the base.
 
     Args:
         base: uint8 `[H, W, 3]`.
         patches: region name to uint8 RGBA `[h, w, 4]`, not premultiplied; alpha is multiplied by the region's window.
         boxes: region name to its box.
-    Returns: uint8 `[H, W, 3]`, and alphas float32 `[4, H / 2, W / 2]` in the order mouth, eyes, hair, body.
+    Returns: uint8 `[H, W, 3]`, and alphas uint8 `[4, H / 2, W / 2]` in the order mouth, eyes, hair, body.
     """
     canvas = base.copy()
     height, width = base.shape[:2]
-    alphas = np.zeros((4, height // 2, width // 2), np.float32)
+    alphas = np.zeros((4, height // 2, width // 2), np.uint8)
     order = ("mouth", "eyes", "hair", "body")
     for name in PAINT_ORDER:
         if name not in patches:
@@ -70,9 +71,7 @@ def compose(base: Pixels, patches: dict[str, Pixels], boxes: dict[str, Array]) -
         below = cv2.multiply(part, cv2.cvtColor(cv2.bitwise_not(alpha), cv2.COLOR_GRAY2BGR), scale=1 / 255)
         part[:] = cv2.add(cv2.cvtColor(front, cv2.COLOR_RGBA2RGB), below)
         small = alpha[::2, ::2]
-        alphas[order.index(name), top // 2 : top // 2 + small.shape[0], left // 2 : left // 2 + small.shape[1]] = (
-            small * np.float32(1 / 255)
-        )
+        alphas[order.index(name), top // 2 : top // 2 + small.shape[0], left // 2 : left // 2 + small.shape[1]] = small
     return canvas, alphas
 
 

@@ -74,7 +74,7 @@ class LiveFaceRenderer:
                 f"avatar {avatar.about.name!r} has a rig for {self.rig.size} and says {avatar.about.canvas}; "
                 "expected both alike: create it again."
             )
-        self._controls = Controls(self.rig)
+        self._controls = Controls(self.rig, visemes=mouth == "visemes")
         self._mode = np.full((1, 1), float(mouth == "landmarks"), np.float32)
         self._decoders = {
             name: Step(Path(f"{name}.tflite"), threads, content=avatar.networks[name]) for name in REGIONS
@@ -166,7 +166,8 @@ class LiveFaceRenderer:
 
     def _decode(self, name: str, controls: dict[str, Array]) -> Pixels:
         step = self._decoders[name]
-        given: Arrays = {key: self._mode if key == "mode" else controls[key][None] for key in step.inputs}
+        known = {"mode": self._mode, "controls": controls.get(name, self._mode), **controls}
+        given: Arrays = {key: np.atleast_2d(known[key]) for key in step.inputs}
         return to_rgba(_only(step(**given))[0])
 
     def _slow(
@@ -182,17 +183,16 @@ class LiveFaceRenderer:
         mixed = after if before is after else cv2.addWeighted(before, 1 - share, after, share, 0)
         return np.asarray(mixed, np.uint8), {f"{name}/before": before, f"{name}/after": after}
 
-    def _finish(self, canvas: Pixels, alphas: Array, base: Pixels) -> Pixels:
+    def _finish(self, canvas: Pixels, alphas: Pixels, base: Pixels) -> Pixels:
         """The compositor's residual added to the composed picture."""
         half = (canvas.shape[1] // 2, canvas.shape[0] // 2)
-        seen = np.empty((1, half[1], half[0], 10), np.float32)
-        for at, picture in ((0, canvas), (7, base)):
-            small = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
-            np.multiply(small, np.float32(1 / 255), out=seen[0, ..., at : at + 3])
-        seen[0, ..., 3:7] = np.moveaxis(alphas, 0, -1)
+        small = [cv2.resize(picture, half, interpolation=cv2.INTER_AREA) for picture in (canvas, base)]
+        joined = cv2.merge([small[0], *alphas, small[1]])
+        seen = cv2.multiply(joined.reshape(half[1], -1), 1 / 255, dtype=cv2.CV_32F).reshape(1, *joined.shape)
         residual = _only(self._compositor(canvas=seen, features=self._features))[0]
-        change = shuffle(np.clip(np.rint(residual * 255), -255, 255).astype(np.int16), 3)
-        return np.clip(canvas + change, 0, 255).astype(np.uint8)
+        rows, columns = residual.shape[:2]
+        change = cv2.multiply(residual.reshape(rows, -1), 255, dtype=cv2.CV_16S).reshape(rows, columns, -1)
+        return np.asarray(cv2.add(canvas, shuffle(change, 3), dtype=cv2.CV_8U), np.uint8)
 
 
 def _within_reach(motion: Motion) -> Motion:
