@@ -1,12 +1,17 @@
 """Tiny avatars for tests: real parts, but networks of random numbers."""
 
+import hashlib
 from dataclasses import replace
 
 import cv2
 import numpy as np
 
-from liveface.avatar import About, Avatar, RegionBox, shipped
+from liveface import weights
+from liveface.avatar import About, Avatar, RegionBox, Shared, shipped
 from liveface.motion.behaviour import Behaviour
+from liveface.render.liveface.regions import CONTROL_SIZES, REGIONS
+from liveface.render.liveface.rig import Rig
+from liveface.signals.image import read_image
 from tiny_network import tiny_network
 
 NETWORK = tiny_network({"eyes": (1, 18)}, {"patch": (1, 10, 24, 256)})
@@ -40,3 +45,36 @@ def paper(**values):
         "networks": dict.fromkeys(("mouth", "eyes", "hair", "body"), NETWORK), "poster": flat_picture(".jpg"),
     }  # fmt: skip
     return Avatar(**{**parts, **values})
+
+
+def living(folder, monkeypatch, size=(360, 640), **values):
+    """An avatar of the embedded portrait that can be drawn; its shared networks lie in `folder` for this test."""
+    half = (size[1] // 2, size[0] // 2)
+    grid = (size[1] // 8, size[0] // 8)
+    made = {
+        "tiny_compositor.tflite": tiny_network(
+            {"canvas": (1, *half, 10), "features": (1, *grid, 16)}, {"residual": (1, *grid, 192)}, low=-0.02, high=0.02
+        ),
+        "tiny_appearance.tflite": tiny_network({"reference": (1, *half, 3)}, {"features": (1, *grid, 16)}),
+    }
+    entries = {}
+    for name, content in made.items():
+        (folder / name).write_bytes(content)
+        entries[name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    manifest, path = weights.manifest(), weights.path
+    monkeypatch.setattr(weights, "manifest", lambda *_: {**manifest, **entries})
+    monkeypatch.setattr(weights, "path", lambda name: folder / name if name in entries else path(name))
+    rig = Rig.of(read_image(path("portrait.jpg")), size)
+    networks = {}
+    for name, region in REGIONS.items():
+        inputs = {name: (1, CONTROL_SIZES[name])} if name in CONTROL_SIZES else {
+            "visemes": (1, CONTROL_SIZES["visemes"]), "landmarks": (1, CONTROL_SIZES["landmarks"]), "mode": (1, 1)
+        }  # fmt: skip
+        width, height = region.size
+        networks[name] = tiny_network(inputs, {"patch": (1, height // 8, width // 8, 256)})
+    boxes = {name: RegionBox(region.size, region.every, tuple(float(x) for x in rig.rest_boxes[name].ravel()))
+             for name, region in REGIONS.items()}  # fmt: skip
+    shared = {role: Shared(f"tiny_{role}.tflite", entries[f"tiny_{role}.tflite"]["sha256"])
+              for role in ("compositor", "appearance")}  # fmt: skip
+    said = about(canvas=size, regions=boxes, shared=shared, **values)
+    return Avatar(said, rig.to_files(), networks, flat_picture(".jpg"))

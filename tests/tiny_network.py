@@ -39,12 +39,12 @@ class _Graph:
         return operator.outputs[0]
 
 
-def tiny_network(inputs, outputs, seed=0):
+def tiny_network(inputs, outputs, seed=0, low=0.0, high=1.0):
     """The bytes of a `.tflite`.
 
     Args:
         inputs, outputs: name to shape, all float32.
-        seed: of its numbers, 0 to 1.
+        seed: of its numbers, low to high.
     """
     op, random, graph = schema.BuiltinOperator, np.random.default_rng(seed), _Graph()
     places = {name: graph.tensor(name, shape) for name, shape in inputs.items()}
@@ -61,7 +61,7 @@ def tiny_network(inputs, outputs, seed=0):
         )
     ends = {}
     for name, shape in outputs.items():
-        row = graph.tensor(f"row_{name}", [shape[-1]], random.uniform(0, 1, shape[-1]).astype(np.float32))
+        row = graph.tensor(f"row_{name}", [shape[-1]], random.uniform(low, high, shape[-1]).astype(np.float32))
         both = graph.call(op.ADD, [row, total], [shape[-1]], schema.BuiltinOptions.AddOptions, schema.AddOptionsT())
         ends[name] = graph.call(op.BROADCAST_TO, [both, graph.integers(f"shape_{name}", shape)], shape)
     return _packed(graph, places, ends)

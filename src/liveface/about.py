@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shutil
@@ -9,11 +10,13 @@ import sys
 import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from liveface import weights
-from liveface.errors import LivefaceError
+from liveface.avatar import Avatar, read_avatar
+from liveface.errors import AvatarError, LivefaceError
 from liveface.machine import processor
 from liveface.motion.files import load_motion
 from liveface.render.mesh import MeshRenderer
@@ -43,8 +46,57 @@ def describe_file(path: str | Path) -> list[str]:
         lines.append(_sound(info))
     if info.kind == "motion":
         lines += _motion(load_motion(path))
+    if info.kind == "avatar":
+        lines += describe_avatar(read_avatar(path), Path(path).stat().st_size)
     if info.comment:
         lines.append(f"remark: {info.comment}")
+    return lines
+
+
+def describe_avatar(avatar: Avatar, size: int) -> list[str]:
+    """Lines on an avatar whose file has `size` bytes: parts, hashes, provenance, manner, measured quality."""
+    about, manner = avatar.about, avatar.about.behaviour
+    kept = sum(len(content) for content in avatar.networks.values())
+    lines = [
+        f"name: {about.name}; made {about.made} by {about.maker} with {about.tool}",
+        f"made from: {about.source}, pictures from {about.teacher}",
+        f"consent: {about.consent}",
+        f"licence: {about.licence}",
+        "synthetic: yes, and every video of it says so",
+        f"canvas: {about.canvas[0]}x{about.canvas[1]} at {about.fps:g} fps, motion {about.motion}",
+        f"size: {size / 1e6:.1f} MB, of which its own networks ({about.size}) {kept / 1e6:.1f} MB",
+    ]
+    for name, region in about.regions.items():
+        often = "every frame" if region.every == 1 else f"every {region.every} frames"
+        content = avatar.networks[name]
+        lines.append(
+            f"{name}: {region.size[0]}x{region.size[1]} {often}, {len(content) / 1e6:.2f} MB, "
+            f"SHA-256 {hashlib.sha256(content).hexdigest()[:16]}"
+        )
+    for role, shared in about.shared.items():
+        lines.append(f"{role}: {shared.name}, SHA-256 {shared.sha256[:16]}, {_installed(avatar, role)}")
+    lines.append(
+        f"manner: {manner.blinks_per_min:.0f} blinks, {manner.breaths_per_min:.0f} breaths and "
+        f"{manner.nods_per_min:.0f} nods a minute, sway {manner.sway:.2f}, gaze {manner.gaze:.2f}"
+    )
+    return lines + [f"measured {line}" for line in _flat(about.measured)]
+
+
+def _installed(avatar: Avatar, role: str) -> str:
+    try:
+        return f"installed, {avatar.shared_network(role).stat().st_size / 1e6:.2f} MB"
+    except AvatarError:
+        return "not in this installation"
+
+
+def _flat(table: dict[str, Any], above: str = "") -> list[str]:
+    """A table of tables as lines: every innermost table of numbers and words is one; lists are left out."""
+    plain = {name: value for name, value in table.items() if not isinstance(value, dict | list)}
+    told = ", ".join(f"{name} {value:g}" if isinstance(value, int | float) else f"{name} {value}"
+                     for name, value in plain.items())  # fmt: skip
+    lines = [f"{above.strip() or 'in all'}: {told}"] if told else []
+    for name, value in table.items():
+        lines += _flat(value, f"{above} {name}") if isinstance(value, dict) else []
     return lines
 
 

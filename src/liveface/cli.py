@@ -107,8 +107,10 @@ def parser() -> argparse.ArgumentParser:
         made.set_defaults(run=run)
         return made
 
-    one = verb("animate", animate, "make a photo talk: driven by speech, a video of a face, or motion", looks)
-    one.add_argument("photo", help="a picture with a face")
+    one = verb(
+        "animate", animate, "make a photo or an avatar talk, driven by speech, a video of a face or motion", looks
+    )
+    one.add_argument("photo", help="a picture with a face, or an avatar")
     one.add_argument("driver", help="speech, a video with a face, or a motion file; - reads standard input")
     one.add_argument("-o", "--output", required=True, help="MP4 to write; - writes to standard output")
     one = verb("track", track, "video of a face to motion")
@@ -153,14 +155,14 @@ class _Parser(argparse.ArgumentParser):
 
 def _look_options() -> argparse.ArgumentParser:
     looks = argparse.ArgumentParser(add_help=False)
-    looks.add_argument("--size", type=size, default=(360, 640), help="WxH, or portrait, tall, square (360x640)")
+    looks.add_argument("--size", type=size, help="WxH, or portrait, tall, square (360x640, or the avatar's canvas)")
     looks.add_argument("--fps", type=int, default=30, help="25 or 30 (30)")
     looks.add_argument("--face", type=int, help="which face of the photo, 1 is the largest")
     looks.add_argument("--motion-scale", type=float, default=1.0, help="size of the expression, 0 to 3 (1)")
     looks.add_argument("--head", type=float, default=1.0, help="size of head motion, 0 to 3 (1)")
     looks.add_argument("--blink", type=float, default=1.0, help="how much to blink, 0 to 3 (1)")
     looks.add_argument("--seed", type=int, default=0, help="of blinks, gaze and sway")
-    looks.add_argument("--renderer", default="mesh", help="how the photo is drawn (mesh)")
+    looks.add_argument("--renderer", help="mesh, or liveface for avatars (mesh for a photo, its own for an avatar)")
     looks.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
     return looks
 

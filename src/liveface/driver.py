@@ -23,6 +23,7 @@ import numpy as np
 from liveface.errors import FaceError, SignalError
 from liveface.geometry import fit_similarity
 from liveface.motion.audio import SpeechToMotion
+from liveface.motion.behaviour import Behaviour
 from liveface.motion.files import load_motion
 from liveface.motion.idle import IdleMotion
 from liveface.motion.solve import MotionSolver
@@ -114,15 +115,19 @@ class Driver:
         """Whether the output gets a sound track."""
         return self.info.audio_rate_hz > 0
 
-    def stream(self, clock: Clock, photo: Motion | None = None) -> Iterator[tuple[Motion, AudioBlock | None]]:
+    def stream(
+        self, clock: Clock, photo: Motion | None = None, behaviour: Behaviour | None = None
+    ) -> Iterator[tuple[Motion, AudioBlock | None]]:
         """Motion (`T = 1`) and the sound of that frame, in step; every iteration starts anew.
 
         Args:
             clock: told how long each stage took.
             photo: what the renderer shows at rest, so that a video that begins with the photo goes on from it.
+            behaviour: the idle and listening manner of an avatar, for what sound does not tell; None is the house's,
+                which does not nod.
         """
         if self.kind == "speech":
-            yield from self._spoken(clock)
+            yield from self._spoken(clock, behaviour)
             return
         motions = self._seen(clock, photo) if self.kind == "video" else self._written()
         sound = self._sound(None) if self.has_sound else None
@@ -132,10 +137,13 @@ class Driver:
     def _sound(self, frames: int | None) -> Iterator[AudioBlock]:
         return frame_blocks(read_audio(self.path, OUTPUT_RATE_HZ), self.fps, frames)
 
-    def _spoken(self, clock: Clock) -> Iterator[tuple[Motion, AudioBlock | None]]:
+    def _spoken(self, clock: Clock, behaviour: Behaviour | None) -> Iterator[tuple[Motion, AudioBlock | None]]:
         """The sound sets the length; the last motion is held for what remains of it."""
         dials = self.dials
-        idle = IdleMotion(seed=dials.seed, head=dials.head, blink=dials.blink)
+        if behaviour is None:
+            idle = IdleMotion(seed=dials.seed, head=dials.head, blink=dials.blink)
+        else:
+            idle = behaviour.idle(dials.seed, head=dials.head, blink=dials.blink)
         model = SpeechToMotion(idle=idle, scale=dials.motion_scale, threads=self.threads)
         motions = even_rate(speech_motion(model, self.path, clock), model.spec.fps, self.fps)
         motion = None
@@ -172,6 +180,8 @@ def open_driver(path: str | Path, fps: float, dials: Dials, threads: int = 1) ->
     """
     path = Path(path)
     info = probe(path)
+    if info.kind == "avatar":
+        raise SignalError(f"{path.name} is an avatar; expected speech, a video or a motion file to drive with.")
     if info.kind == "image" and info.frames <= 1:
         raise SignalError(f"{path.name} is a still picture; expected speech, a video or a motion file to drive with.")
     if info.kind == "motion":

@@ -1,4 +1,4 @@
-"""The engine: a photo and a driver become a talking video; video and speech become motion.
+"""The engine: a photo or an avatar and a driver become a talking video; video and speech become motion.
 
 Notable choices:
 - One path: driver -> motion -> renderer -> sink, one frame at a time, so an hour costs no more memory than a second.
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from liveface.avatar import Avatar
 from liveface.driver import Dials, Driver, calibrate, check_heard, follow, house_fps, open_driver, speech_motion
 from liveface.errors import FaceError, SignalError, SinkError
 from liveface.motion.audio import SpeechToMotion
@@ -25,10 +26,10 @@ from liveface.motion.files import save_motion
 from liveface.motion.idle import IdleMotion
 from liveface.motion.solve import MotionSolver
 from liveface.render import renderers
-from liveface.signals.image import read_image
 from liveface.signals.media import OUTPUT_RATE_HZ, probe, read_audio, read_video
 from liveface.sinks import VideoSink
-from liveface.types import AudioBlock, Frame, Motion, Pixels
+from liveface.subject import Subject, article, chosen_renderer, fit, open_renderer, open_subject, video_size
+from liveface.types import AudioBlock, Frame, Motion
 
 SIZES = {"portrait": (360, 640), "tall": (384, 672), "square": (512, 512)}
 MIN_SIDE, MAX_SIDE = 64, 1920
@@ -47,10 +48,10 @@ class Options:
     """What a talking video shall be like.
 
     Attributes:
-        size: width and height in pixels, even.
+        size: width and height in pixels, even; None is 360x640 for a photo and the canvas of an avatar.
         fps: 25 or 30 frames per second.
         face: which face of the photo when there are several, 1 for the largest; None takes the largest and says so.
-        renderer: a name in `liveface.render.renderers()`.
+        renderer: a name in `liveface.render.renderers()`; None is mesh for a photo and its own for an avatar.
         motion_scale: size of the expression; 1 is natural.
         head: size of head motion.
         blink: how much the eyes blink.
@@ -58,10 +59,10 @@ class Options:
         threads: CPU threads of networks, decoder and encoder.
     """
 
-    size: tuple[int, int] = SIZES["portrait"]
+    size: tuple[int, int] | None = None
     fps: int = 30
     face: int | None = None
-    renderer: str = "mesh"
+    renderer: str | None = None
     motion_scale: float = 1.0
     head: float = 1.0
     blink: float = 1.0
@@ -71,19 +72,28 @@ class Options:
     def __post_init__(self) -> None:
         if self.fps not in RATES:
             raise SignalError(f"{self.fps} frames per second is not offered; expected 25 or 30.")
-        width, height = self.size
-        if not all(MIN_SIDE <= side <= MAX_SIDE and side % 2 == 0 for side in self.size):
+        width, height = self.size or SIZES["portrait"]
+        if not all(MIN_SIDE <= side <= MAX_SIDE and side % 2 == 0 for side in (width, height)):
             raise SignalError(
                 f"size {width}x{height} is not offered; expected even numbers from {MIN_SIDE} to {MAX_SIDE}, "
                 "for instance 360x640."
             )
         if not 0.4 <= width / height <= 1.8:
             raise SignalError(f"size {width}x{height} is too {'wide' if width > height else 'tall'}; try 360x640.")
-        if self.renderer not in renderers():
+        if self.renderer is not None and self.renderer not in renderers():
             raise SignalError(f"there is no renderer {self.renderer!r}; expected {', '.join(renderers())}.")
         if not 1 <= self.threads <= 64:
             raise SignalError(f"{self.threads} threads is not usable; expected 1 to 64.")
         _ = self.dials
+
+    def suited(self, subject: Subject) -> Options:
+        """The same options with the size and the renderer that this subject gets.
+
+        Raises:
+            SignalError: they do not suit it.
+        """
+        name = chosen_renderer(subject, self.renderer)
+        return replace(self, renderer=name, size=video_size(subject, name, self.size))
 
     @property
     def dials(self) -> Dials:
@@ -152,21 +162,31 @@ class Report:
 
 
 class Session:
-    """One photo, ready to be driven again and again.
+    """One photo or avatar, ready to be driven again and again.
 
     Args:
-        photo: a picture file, or uint8 `[H, W, 3]` sRGB.
+        photo: a picture file, an avatar file (told by their content), uint8 `[H, W, 3]` sRGB, or an `Avatar`.
         options: see `Options`; keyword arguments of the same names may be given instead.
+
+    Attributes:
+        options: with size and renderer settled.
+        behaviour: an avatar's idle and listening manner; None for a photo, which gets the house's.
 
     Raises:
         SignalError: the picture cannot be used. FaceError: it has no usable face.
+        AvatarError: an avatar that cannot be used.
     """
 
-    def __init__(self, photo: str | Path | Pixels, options: Options | None = None, **named: Any) -> None:
-        self.options = options or Options(**named)
-        pixels = photo if isinstance(photo, np.ndarray) else read_photo(photo)
-        make = renderers()[self.options.renderer]
-        self.renderer = make(pixels, size=self.options.size, face=self.options.face)
+    def __init__(self, photo: str | Path | Subject, options: Options | None = None, **named: Any) -> None:
+        subject = open_subject(photo)
+        self.options = (options or Options(**named)).suited(subject)
+        self.behaviour = subject.about.behaviour if isinstance(subject, Avatar) else None
+        assert self.options.renderer is not None
+        assert self.options.size is not None
+        self._size = self.options.size
+        self.renderer = open_renderer(
+            subject, self.options.renderer, self._size, self.options.face, self.options.threads
+        )
         if self.renderer.faces > 1 and self.options.face is None:
             _log.warning("the photo has %d faces; the largest is used (--face N takes another).", self.renderer.faces)
 
@@ -182,13 +202,14 @@ class Session:
         stages = stages or Stages()
         state = self.renderer.start()
         waiting: list[AudioBlock | None] = []
-        for motion, sound in self._flushed(source.stream(stages.add, self.renderer.photo)):
+        for motion, sound in self._flushed(source.stream(stages.add, self.renderer.photo, self.behaviour)):
             since = time.perf_counter()
             state, frames = self.renderer.step(state, motion)
             stages.add("render", time.perf_counter() - since)
             waiting.append(sound)
             for frame in frames:
-                yield replace(frame, fps=float(self.options.fps)), waiting.pop(0)
+                pixels = fit(frame.pixels, self._size)
+                yield replace(frame, pixels=pixels, fps=float(self.options.fps)), waiting.pop(0)
 
     def _flushed(
         self, stream: Iterator[tuple[Motion, AudioBlock | None]]
@@ -215,7 +236,8 @@ class Session:
 
 
 def open_sink(output: str | Path, options: Options, source: Driver) -> VideoSink:
-    """The video file that `source` will fill; with a sound track when it has sound."""
+    """The video file that `source` will fill, of the size in `options`; with a sound track when it has sound."""
+    assert options.size is not None
     rate = OUTPUT_RATE_HZ if source.has_sound else None
     return VideoSink(output, options.size, options.fps, rate, options.threads)
 
@@ -237,17 +259,17 @@ def _write(
 
 
 def animate(
-    photo: str | Path | Pixels,
+    photo: str | Path | Subject,
     driver: str | Path,
     output: str | Path,
     *,
     progress: Progress | None = None,
     **options: Any,
 ) -> Report:
-    """Make a talking video: a photo, driven by speech, by the face in a video, or by a motion file.
+    """Make a talking video: a photo or an avatar, driven by speech, by the face in a video, or by a motion file.
 
     Args:
-        photo: a picture file, or uint8 `[H, W, 3]` sRGB.
+        photo: a picture file, an avatar file, uint8 `[H, W, 3]` sRGB, or an `Avatar`.
         driver: what it is, is read from its content; a video's sound is kept.
         output: an MP4 file; "-" writes to standard output.
         progress: called after every frame with the frames done and expected.
@@ -259,11 +281,13 @@ def animate(
     since = time.perf_counter()
     chosen, stages = Options(**options), Stages()
     for given in (photo, driver):
-        if not isinstance(given, np.ndarray):
+        if isinstance(given, str | Path):
             _refuse_same(given, output)
     source = open_driver(driver, chosen.fps, chosen.dials, chosen.threads)
+    subject = open_subject(photo)
+    chosen = chosen.suited(subject)
     with open_sink(output, chosen, source) as sink:
-        session = Session(photo, chosen)
+        session = Session(subject, chosen)
         _write(session.stream(source, stages), sink, source, stages, progress)
     elapsed = time.perf_counter() - since
     return Report(Path(output), sink.frames, chosen.fps, elapsed, stages.summary(), source.kind)
@@ -286,7 +310,7 @@ def track(
     """
     info = probe(video)
     if info.kind != "video":
-        raise SignalError(f"{Path(video).name} is {_article(info.kind)}; expected a video with a face in it.")
+        raise SignalError(f"{Path(video).name} is {article(info.kind)}; expected a video with a face in it.")
     _check_motion_output(video, output)
     rate = fps or house_fps(info)
     frames = read_video(video, rate, 960)
@@ -327,19 +351,6 @@ def listen(
     if output is not None:
         save_motion(motion, output)
     return motion
-
-
-def read_photo(path: str | Path) -> Pixels:
-    """A picture file as pixels; what is no picture is named."""
-    info = probe(path)
-    if info.kind != "image":
-        raise SignalError(f"{Path(path).name} is {_article(info.kind)}; expected a photo of a face as first argument.")
-    return read_image(path)
-
-
-def _article(kind: str) -> str:
-    names = {"image": "a still picture", "video": "a video", "audio": "a sound file", "motion": "a motion file"}
-    return names[kind]
 
 
 def _gather(motions: Iterator[Motion], expected: int, progress: Progress | None) -> Motion:

@@ -108,10 +108,10 @@ class IdleMotion:
             value = getattr(self, name)
             if not (np.isfinite(value) and 0 <= value <= 4):
                 raise MotionError(f"idle motion with {name} = {value} is not usable; expected a number from 0 to 4.")
-        if not (np.isfinite(self.breath_hz) and 0 < self.breath_hz <= 1 and 0 <= self.nods <= 60):
+        if not (np.isfinite(self.breath_hz) and 0 < self.breath_hz <= 1 and 0 <= self.nods <= 30):
             raise MotionError(
                 f"idle motion with {self.breath_hz} breaths a second and {self.nods} nods a minute is not usable; "
-                "expected above 0 to 1, and 0 to 60."
+                "expected above 0 to 1, and 0 to 30."
             )
         if not (np.isfinite(self.fps) and 0 < self.fps <= 1000):
             raise MotionError(f"idle motion at {self.fps} fps is not usable; expected a rate above 0 and up to 1000.")
@@ -182,9 +182,9 @@ class IdleMotion:
         length = 60 / self.nods
         slot = int(np.floor(time_s / length))
         begin = (slot + 0.6 * _hash(self.seed, 350, slot)) * length
-        count = 1 + int(3 * _hash(self.seed, 351, slot) ** 2)
+        count = max(1, min(1 + int(3 * _hash(self.seed, 351, slot) ** 2), int(0.35 * length * LISTEN_NOD_HZ)))
         at = (time_s - begin) * LISTEN_NOD_HZ
-        if not 0 <= at < min(count, 0.35 * length * LISTEN_NOD_HZ):
+        if not 0 <= at < count:
             return 0.0
         size = LISTEN_NOD_RAD * (0.6 + 0.8 * _hash(self.seed, 352, slot)) * 0.6 ** int(at)
         quiet = _smooth(1 - (float(voice[0]) + float(voice[1])) / LISTEN_LOUDNESS)

@@ -27,7 +27,7 @@ from liveface.errors import SignalError
 from liveface.signals import formats
 from liveface.signals.image import check_file
 
-Kind = Literal["image", "video", "audio", "motion"]
+Kind = Literal["image", "video", "audio", "motion", "avatar"]
 
 MAX_VIDEO_PIXELS = 8192 * 4608  # a little above 8K; larger pictures are refused before they are decoded
 MAX_FPS = 240  # faster "rates" are time bases, not rates (chosen)
@@ -44,7 +44,7 @@ class MediaInfo:
     """What a file is, read from its content.
 
     Attributes:
-        kind: "image", "video" (with or without sound), "audio" or "motion".
+        kind: "image", "video" (with or without sound), "audio", "motion" or "avatar".
         format: container or picture format, for people.
         width: pixels of a row as seen, after rotation; 0 without a picture.
         height: rows as seen.

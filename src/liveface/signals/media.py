@@ -80,6 +80,8 @@ def probe(path: str | Path) -> MediaInfo:
         head = stream.read(HEAD_BYTES)
     if head.startswith(b"LFM1"):
         return MediaInfo("motion", "liveface motion")
+    if head.startswith(b"PK\x03\x04") and head[30:41] == b"avatar.json":
+        return MediaInfo("avatar", "liveface avatar")
     if formats.picture_name(head):
         header = checked_header(read_bytes(path), path.name)
         width, height = header.display_size
