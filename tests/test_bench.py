@@ -1,12 +1,18 @@
 """The benchmark: what it measures exists, what it stores is complete, and its last line is JSON."""
 
 import json
+import sys
 import wave
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent))
+
+from avatars import living
 from liveface import bench as be
+from liveface.avatar import write_avatar
 from liveface.machine import describe, peak_memory_mb
 from liveface.session import Report
 from liveface.signals.media import probe
@@ -54,6 +60,7 @@ def test_the_table_ends_in_one_line_of_json(stored):
 def test_a_table_of_two_thread_counts():
     runs = [_run(driver, threads) for threads in (1, 2) for driver in ("speech", "video")]
     report = {"machine": describe(), "size": [360, 640], "fps": 30, "seconds": 8.0, "repeats": 3, "runs": runs}
+    report["avatars"] = []
     text = be.table(report)
     assert "1 thread " in text
     assert "2 threads" in text
@@ -93,3 +100,20 @@ def test_the_machine_is_described_in_plain_values():
     assert told["cores"] >= 1
     assert told["libraries"]["numpy"] == np.__version__
     assert peak_memory_mb() > 20
+
+
+def test_an_avatar_is_timed_stage_by_stage(tmp_path, monkeypatch):
+    avatar = write_avatar(living(tmp_path, monkeypatch, size=(360, 640)), tmp_path / "nobody.avatar")
+    speech = tmp_path / "speech.wav"
+    be.write_speech(speech, 0.3)
+    monkeypatch.setattr(be.os, "sched_setaffinity", lambda *_: None, raising=False)
+    row = be.measure_avatar(str(avatar), str(speech), 1)
+    assert row["frames"] == 9
+    assert set(row["stages_ms"]) == set(be.AVATAR_STAGES)
+    parts = sum(row["stages_ms"][stage]["mean"] for stage in be.AVATAR_STAGES if stage != "frame")
+    assert parts == pytest.approx(row["stages_ms"]["frame"]["mean"], rel=0.2)
+    assert row["fps"] > 0
+    report = {"machine": describe(), "size": [360, 640], "fps": 30, "seconds": 0.3, "repeats": 1, "avatars": [row],
+              "runs": [_run("speech", 1), _run("video", 1)]}  # fmt: skip
+    assert "| compositor " in be.table(report)
+    assert "nobody.avatar" in be.table(report)

@@ -1,9 +1,9 @@
 """Speed and memory on this machine: milliseconds a stage, frames a second end to end, JSON last.
 
-Notable choices: portrait and speech are the embedded ones, the driving video is the portrait moved by a made-up motion;
-every measurement has a process of its own, kept on as many cores as it has threads, so that "one thread" is one core
-and its memory is its own; a job is done several times, end to end from opening the files to the finished MP4, and the
-fastest counts, because whatever else the machine does can only make it slower.
+Notable choices: portrait, avatars and speech are the embedded ones, the driving video is the portrait moved by a
+made-up motion; every measurement has a process of its own, kept on as many cores as it has threads, so that "one
+thread" is one core and its memory is its own; a job is done several times, end to end from opening the files to the
+finished MP4, and the fastest counts, because whatever else the machine does can only make it slower.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ import cv2
 import numpy as np
 
 from liveface import weights
+from liveface.avatar import Avatar, read_avatar
 from liveface.machine import cores, describe, peak_memory_mb
+from liveface.motion.audio import SpeechToMotion
 from liveface.motion.files import save_motion
-from liveface.session import Options, Report, Session, animate
+from liveface.render.liveface.renderer import LiveFaceRenderer
+from liveface.session import Options, Report, Session, Stages, animate
 from liveface.signals.media import read_audio
 from liveface.types import ARKIT_INDEX, HOUSE_FPS, HOUSE_RATE_HZ, Motion, arkit_spec
 
@@ -35,6 +38,8 @@ THREADS = (1, 2)
 REPEATS = 3
 STAGES = {"track": "video", "solve": "video", "listen": "speech", "render": "speech", "encode": "speech"}
 """Stages of the table and the job each is taken from."""
+AVATAR_STAGES = ("controls", "base", "decoders", "paste", "compositor", "frame")
+"""What a frame of an avatar consists of, and all of it."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -60,11 +65,13 @@ def bench(
 
     Returns: `machine`, settings, and `runs`: driver, threads, `fps` and `times_real_time` end to end, `stages_ms` with
         `min`, `p50`, `p95` and `mean` a frame, `enrol_ms` once, `rest_ms` a frame outside of all that (opening,
-        decoding, calibration, sound, finishing), `peak_memory_mb`.
+        decoding, calibration, sound, finishing), `peak_memory_mb`; and `avatars`: what `measure_avatar` says of every
+        embedded avatar.
     """
     usable = [count for count in threads if count <= len(cores())] or [1]
     report: dict[str, Any] = {"machine": describe(), "size": list(size), "fps": HOUSE_FPS, "seconds": seconds}
-    report["repeats"], report["runs"] = repeats, []
+    report["repeats"], report["runs"], report["avatars"] = repeats, [], []
+    avatars = embedded_avatars()
     with tempfile.TemporaryDirectory() as folder:
         speech, video = Path(folder) / "speech.wav", Path(folder) / "video.mp4"
         write_speech(speech, seconds)
@@ -72,18 +79,27 @@ def bench(
         jobs = [(driver, count) for count in usable for driver in (speech, video)]
         for done, (driver, count) in enumerate(jobs):
             if progress is not None:
-                progress(f"bench {driver.stem}, {count} thread{'s' * (count > 1)}", done, len(jobs))
-            report["runs"].append(_alone(str(driver), count, repeats, size))
+                progress(f"bench {driver.stem}, {count} thread{'s' * (count > 1)}", done, len(jobs) + len(avatars))
+            report["runs"].append(_alone(measure, str(driver), count, repeats, size))
+        for done, name in enumerate(avatars):
+            if progress is not None:
+                progress(f"bench {name}", len(jobs) + done, len(jobs) + len(avatars))
+            report["avatars"].append(_alone(measure_avatar, str(weights.path(name)), str(speech), repeats))
     if out is not None:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
         Path(out).write_text(json.dumps(report, indent=1) + "\n", "utf-8")
     return report
 
 
-def _alone(driver: str, threads: int, repeats: int, size: tuple[int, int]) -> dict[str, Any]:
-    """`measure` in a fresh process."""
+def embedded_avatars() -> list[str]:
+    """Names of the avatars that ship."""
+    return sorted(name for name in weights.manifest() if name.endswith(".avatar"))
+
+
+def _alone(job: Callable[..., dict[str, Any]], *arguments: object) -> dict[str, Any]:
+    """A job in a fresh process."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(measure, driver, threads, repeats, size).result()
+        return pool.submit(job, *arguments).result()
 
 
 def measure(driver: str, threads: int, repeats: int, size: tuple[int, int]) -> dict[str, Any]:
@@ -97,6 +113,49 @@ def measure(driver: str, threads: int, repeats: int, size: tuple[int, int]) -> d
     Session(photo, Options(size=size, threads=threads))
     enrol_s = time.perf_counter() - since
     return _row(min(done, key=lambda report: report.elapsed_s), threads, enrol_s)
+
+
+def measure_avatar(avatar: str, speech: str, repeats: int) -> dict[str, Any]:
+    """Draw an avatar to speech on one thread; keeps this process on one core for good.
+
+    Returns: `stages_ms` by `AVATAR_STAGES` of the fastest of `repeats`; `fps` from the files to the finished video.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, set(cores()[:1]))
+    cv2.setNumThreads(1)
+    samples = np.concatenate([block.samples for block in read_audio(speech)])
+    motion = SpeechToMotion().run(samples)
+    since = time.perf_counter()
+    content = read_avatar(avatar)
+    clocks = [_stages_of(content, motion) for _ in range(repeats)]
+    opened_s = time.perf_counter() - since - sum(clock["frame"]["mean"] * len(motion) / 1000 for clock in clocks)
+    output = Path(speech).with_name("avatar.mp4")
+    done = [animate(avatar, speech, output, threads=1) for _ in range(repeats)]
+    best = max(done, key=lambda report: report.frames / report.elapsed_s)
+    return {
+        "avatar": Path(avatar).name,
+        "size": list(content.about.canvas),
+        "networks": content.about.size,
+        "threads": 1,
+        "frames": len(motion),
+        "stages_ms": min(clocks, key=lambda clock: clock["frame"]["p50"]),
+        "enrol_ms": round(1000 * opened_s / repeats),
+        "fps": round(best.frames / best.elapsed_s, 1),
+        "times_real_time": round(best.speed, 2),
+        "peak_memory_mb": round(peak_memory_mb()),
+    }
+
+
+def _stages_of(content: Avatar, motion: Motion) -> dict[str, dict[str, float]]:
+    """Milliseconds of every stage of an avatar's frames."""
+    stages = Stages()
+    renderer = LiveFaceRenderer(content, clock=stages.add)
+    state = renderer.start()
+    for one in motion:
+        since = time.perf_counter()
+        state, _ = renderer.step(state, one)
+        stages.add("frame", time.perf_counter() - since)
+    return stages.summary()
 
 
 def _row(best: Report, threads: int, enrol_s: float) -> dict[str, Any]:
@@ -173,7 +232,29 @@ def table(report: dict[str, Any]) -> str:
         told = [f"{run['fps']:g} fps, {run['times_real_time']:g} times real time" for run in found]
         rows.append([f"{driver} to video, end to end", *told])
         rows.append([f"{driver}: peak memory", *[f"{run['peak_memory_mb']} MB" for run in found]])
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    for row in rows:
-        lines.append("| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |")
+    lines += _aligned(rows)
+    if report["avatars"]:
+        lines += ["", *_aligned(_avatar_rows(report["avatars"]))]
     return "\n".join([*lines, "", json.dumps(report)])
+
+
+def _avatar_rows(avatars: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """The table of the embedded avatars."""
+    rows = [["avatar, ms a frame: min / p50 / p95, 1 thread", *[one["avatar"] for one in avatars]]]
+    rows.append(["---", *["---:"] * len(avatars)])
+    for stage in AVATAR_STAGES:
+        times = [one["stages_ms"][stage] for one in avatars]
+        rows.append([stage, *[f"{time['min']:.2f} / {time['p50']:.2f} / {time['p95']:.2f}" for time in times]])
+    rows.append(["opening the avatar, once", *[f"{one['enrol_ms']} ms" for one in avatars]])
+    told = [f"{one['fps']:g} fps, {one['times_real_time']:g} times real time" for one in avatars]
+    rows.append(["speech to video, end to end", *told])
+    rows.append(["peak memory", *[f"{one['peak_memory_mb']} MB" for one in avatars]])
+    return rows
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of a Markdown table with columns of one width."""
+    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
+    return [
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
+    ]

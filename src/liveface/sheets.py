@@ -19,21 +19,27 @@ MOMENTS = 6
 
 
 def save_sheet(true: Sequence[Pixels], made: Sequence[Pixels], points: Array, file: Path) -> None:
-    """Write a sheet as PNG: rows of true and made pictures, then mouths, then eyes of both.
+    """Write a sheet as PNG: rows of true and made pictures, then mouths, then eyes of both; see `save_rows`."""
+    save_rows((true, made), points, file)
+
+
+def save_rows(reels: Sequence[Sequence[Pixels]], points: Array, file: Path) -> None:
+    """Write a sheet as PNG: a row of pictures of every reel, then a row of mouths of each, then a row of eyes of each.
 
     Args:
-        true, made: uint8 `[H, W, 3]` each, as many of one as of the other.
-        points: `[T, 478, 2 or 3]` tracked points of `true`, NaN where no face was found.
+        reels: the first one true, the others made; uint8 `[H, W, 3]` each, as many of one as of the other.
+        points: `[T, 478, 2 or 3]` tracked points of the first reel, NaN where no face was found.
         file: ends in .png; its folder is made.
     """
-    height, width = true[0].shape[:2]
-    rows: list[list[Pixels]] = [[] for _ in range(6)]
+    height, width = reels[0][0].shape[:2]
+    rows: list[list[Pixels]] = [[] for _ in range(3 * len(reels))]
     for at in moments(points):
         mouth, eyes = mouth_box(points[at], (width, height)), eye_box(points[at], (width, height))
-        for row, pictures in enumerate((true, made)):
+        for row, pictures in enumerate(reels):
+            near, wide = len(reels) + row, 2 * len(reels) + row
             rows[row].append(pictures[at])
-            rows[2 + row].append(cv2.resize(pictures[at][mouth], (width, width), interpolation=cv2.INTER_CUBIC))
-            rows[4 + row].append(cv2.resize(pictures[at][eyes], (width, width // 2), interpolation=cv2.INTER_CUBIC))
+            rows[near].append(cv2.resize(pictures[at][mouth], (width, width), interpolation=cv2.INTER_CUBIC))
+            rows[wide].append(cv2.resize(pictures[at][eyes], (width, width // 2), interpolation=cv2.INTER_CUBIC))
     sheet = np.vstack([np.hstack(row) for row in rows])
     file.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(file), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
