@@ -131,10 +131,12 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("recipe", help="a TOML file of recipes/")
     one.add_argument("-o", "--output", help="run folder (runs/NAME)")
     one.add_argument("--device", help="cpu or cuda; what is there by default")
-    one = verb("evaluate", evaluate, "measure quality on held-out clips, or on clips of your own")
-    one.add_argument("clips", nargs="*", help="videos of one face; the held-out clips by default")
+    one = verb("evaluate", evaluate, "measure quality on held-out clips, on clips of your own, or of an avatar")
+    one.add_argument("clips", nargs="*", help="videos of one face, or one avatar; the held-out clips by default")
+    one.add_argument("--pack", help="of an avatar: folder of its creation, whose held-out frames it is measured on")
+    one.add_argument("--likeness", help="of an avatar: measure of likeness, by liveface.train.likeness")
     one.add_argument("--data", help="the data folder (LIVEFACE_DATA, or ../shared/data)")
-    one.add_argument("-o", "--output", default="bench/results/evaluate.json", help="JSON to write")
+    one.add_argument("-o", "--output", help="JSON to write (bench/results/evaluate.json, of an avatar avatars.json)")
     one.add_argument("--sheets", help="folder for contact sheets, true above made")
     one.add_argument("--seconds", type=_positive, default=8.0, help="of each clip, at most (8)")
     one.add_argument("--size", type=size, default=(360, 640), help="WxH of the canvas (360x640)")
@@ -254,37 +256,68 @@ def doctor(given: argparse.Namespace) -> int:
 
 def train(given: argparse.Namespace) -> int:
     """Run a recipe."""
-    from liveface.errors import DeviceError
-
     try:
         from liveface.train.tasks import train as run
     except ModuleNotFoundError as error:
-        raise DeviceError(
-            f"{error.name} is not installed; expected the train extra: pip install 'liveface[train]', or make "
-            "setup-train."
-        ) from error
+        raise _needs_train(error) from error
     scores = run(given.recipe, given.output or Path("runs") / Path(given.recipe).stem, given.device)
     print("\n".join(f"{name}: {value:g}" for name, value in scores.items()))
     return 0
 
 
+def _needs_train(error: ModuleNotFoundError) -> LivefaceError:
+    from liveface.errors import DeviceError
+
+    return DeviceError(
+        f"{error.name} is not installed; expected the train extra: pip install 'liveface[train]', or make setup-train."
+    )
+
+
 def evaluate(given: argparse.Namespace) -> int:
-    """Quality on held-out clips, or on clips of the user's own."""
+    """Quality on held-out clips, on clips of the user's own, or of an avatar on its held-out frames."""
+    from liveface.avatar import is_avatar
     from liveface.evaluate import evaluate as run
     from liveface.evaluate import table
 
+    if any(is_avatar(clip) for clip in given.clips) or given.pack:
+        return _evaluate_avatar(given)
     report = run(
         given.data,
         clips=given.clips or None,
         renderer=given.renderer,
         seconds=given.seconds,
         size=given.size,
-        out=given.output,
+        out=given.output or "bench/results/evaluate.json",
         sheets=given.sheets,
         progress=None if given.quiet else _say,
     )
     print(table(report))
     print(json.dumps(_short(report)))
+    return 0
+
+
+def _evaluate_avatar(given: argparse.Namespace) -> int:
+    """An avatar on the frames that its creation held out."""
+    from liveface.errors import SignalError
+
+    if len(given.clips) != 1 or not given.pack:
+        raise SignalError(
+            f"{len(given.clips)} files were given{'' if given.pack else ' and no --pack'}; expected one avatar and "
+            "--pack with the folder of its creation, where its held-out frames lie."
+        )
+    try:
+        from liveface.train.avatar_report import case_of, evaluate_avatars, table
+        from liveface.train.likeness import Likeness
+    except ModuleNotFoundError as error:
+        raise _needs_train(error) from error
+    report = evaluate_avatars(
+        [case_of(Path(given.clips[0]), Path(given.pack))],
+        recognise=Likeness.load(Path(given.likeness)) if given.likeness else None,
+        out=Path(given.output or "bench/results/avatars.json"),
+        sheets=Path(given.sheets) if given.sheets else None,
+        progress=None if given.quiet else _say,
+    )
+    print(table(report))
     return 0
 
 
