@@ -6,6 +6,7 @@ Both draw the same held-out patches from the same controls, blended with the sam
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from liveface.avatar import Avatar
 from liveface.errors import RecipeError
-from liveface.nets.liveface import make_decoder
+from liveface.nets.liveface import Decoder, make_decoder
 from liveface.render.liveface.regions import REGIONS, window
 from liveface.runtime import Step
 from liveface.train.decoder_data import Frames
@@ -77,7 +78,8 @@ def loss_of(avatar: Avatar, region: str, frames: Frames, learned: dict[str, Tens
     decoder.load_state_dict(state)
     identity, tests = learned["identity"], spread(frames.tests, FRAMES)
     values = []
-    for network in (decoder.eval(), Exported(avatar.networks[region], region)):
+    exported = cast("Decoder", Exported(avatar.networks[region], region))  # called alike, and that is all
+    for network in (decoder.eval(), exported):
         made, true = painted_frames(network, frames, tests, identity, "landmarks")
         values.append(judge(made, true, frames.time[tests], window(region))["psnr"])
     return {"float_db": values[0], "int8_db": values[1], "loss_db": round(values[0] - values[1], 3)}
