@@ -1,0 +1,203 @@
+"""Packs of many people for pretraining, and of the people an evaluation needs, from the shared data.
+
+People of videos are told apart by the catalog; takes of one person must show the face at nearly the same size, or they
+come from another camera. Photos are drawn by the mesh teacher under short takes of an expressive programme.
+
+    python -m liveface.train.avatar.corpus CACHE PACKS [--data FOLDER] [--part 1/2] [--what people|evaluation]
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from liveface.errors import LivefaceError
+from liveface.signals.image import read_image
+from liveface.train.avatar.make import PackOptions, make_pack
+from liveface.train.avatar.sources import Source, Taught, Videos, programme, snippets
+from liveface.train.avatar.teachers import teacher
+from liveface.train.avatar.track import Track
+from liveface.train.faces import clips, data_folder, held_out_clips, held_out_portraits
+from liveface.types import Motion
+
+CLIP_FRAMES, PERSON_FRAMES = 160, 320  # most learned frames of a clip, and of a person
+PORTRAITS, TAKES, TAKE_FRAMES = 120, 8, 5  # photos in the corpus, and the short takes each is drawn in
+SAME_CAMERA = 0.05  # relative difference of the face's size between takes of one camera
+SMALL = PackOptions(most=PERSON_FRAMES, canvases=14, held_canvases=12)
+SPEAKER, SPEAKER_TAKES = "GRID_s1", 6
+EVALUATED_VIDEOS = {"obama": ("lia__obama",), "driving": ("personalive__driving-video",), "d9": ("liveportrait__d9",)}
+EVALUATED_PHOTOS = 3
+
+Job = tuple[str, Callable[[], Source], PackOptions]
+"""Name of the pack, what makes its source, how large the pack may be."""
+
+
+def known(cache: Path, data: Path, stem: str) -> tuple[Track, Path]:
+    """The stored points of a clip, and its file."""
+    with np.load(cache / f"{stem}.npz") as stored:
+        size = (int(stored["size"][0]), int(stored["size"][1]))
+        take = np.zeros(len(stored["score"]), np.int32)
+        track = Track(stored["points"], stored["score"], take, size, float(stored["fps"]))
+        return track, data / str(stored["path"])
+
+
+def videos(name: str, cache: Path, data: Path, stems: list[str], held: tuple[bool | None, ...]) -> Videos:
+    """Clips of one person as a source, tracked before; those of another camera are left out."""
+    found = [known(cache, data, stem) for stem in stems]
+    sizes = np.array([_face_px(track) for track, _ in found])
+    near = np.abs(np.log(sizes[:, None] / sizes[None])) < SAME_CAMERA
+    kept = np.flatnonzero(near[int(np.argmax(near.sum(1)))])
+    tracks = [found[at][0] for at in kept]
+    takes = np.concatenate([np.full(len(track.score), number, np.int32) for number, track in enumerate(tracks)])
+    points, score = (np.concatenate([getattr(track, field) for track in tracks]) for field in ("points", "score"))
+    joined = Track(points, score, takes, tracks[0].size, tracks[0].fps)
+    marks = tuple(held[at] for at in kept)
+    return Videos(name, tuple(found[at][1] for at in kept), joined.fps, marks, joined)
+
+
+def _face_px(track: Track) -> float:
+    points = track.points[track.seen][:, (10, 152), :2]
+    return float(np.median(np.linalg.norm(points[:, 0] - points[:, 1], axis=1))) if len(points) else 1.0
+
+
+def people(data: Path) -> dict[str, list[str]]:
+    """Identity to stems of clips that may be learned from, sorted; of GRID's first speaker only a few clips."""
+    out: dict[str, list[str]] = {}
+    held, names = held_out_clips(data), _identities(data, "video")
+    for file in clips(data):
+        if file.stem not in held:
+            out.setdefault(names.get(str(file.relative_to(data)), file.stem), []).append(file.stem)
+    out[SPEAKER] = out[SPEAKER][:: max(1, len(out[SPEAKER]) // SPEAKER_TAKES)][:SPEAKER_TAKES]
+    return dict(sorted(out.items()))
+
+
+def portraits(data: Path, cache: Path, *, held: bool) -> list[str]:
+    """Portraits whose face was found, one of an identity: for learning every few, or those held out (real photos)."""
+    with np.load(cache / "portraits.npz") as stored:
+        files, points, score = stored["files"], stored["points"], stored["score"]
+    names, out = _identities(data, "portrait"), held_out_portraits(data)
+    seen: dict[str, str] = {}
+    for file, marks, sure in zip(files, points, score, strict=True):
+        tall = float(np.linalg.norm(marks[10, :2] - marks[152, :2]))
+        if (str(file) in out) == held and "composite" not in str(file) and sure > 0.9 and tall > 150:
+            seen.setdefault(names.get(str(file), str(file)), str(file))
+    return sorted(seen.values())
+
+
+def _identities(data: Path, kind: str) -> dict[str, str]:
+    with (data / "catalog.csv").open(encoding="utf-8", newline="") as stream:
+        return {row["file"]: row["identity"] for row in csv.DictReader(stream) if row["kind"] == kind}
+
+
+@lru_cache(maxsize=1)
+def _programme() -> list[tuple[Motion, bool]]:
+    return programme(1500, seed=7)
+
+
+def taught(data: Path, file: str, takes: list[tuple[Motion, bool]], size: tuple[int, int] = (360, 640)) -> Taught:
+    """A portrait under the mesh teacher."""
+    photo = read_image(data / file)
+    return Taught.of(file, photo, teacher("mesh", photo, size), takes)
+
+
+def corpus(data: Path, cache: Path) -> Iterator[Job]:
+    """Everybody who may be learned from, videos and photos by turns."""
+    shots: list[Job] = []
+    for name, stems in people(data).items():
+        ends: tuple[bool | None, ...] = (None,) * len(stems) if len(stems) < 3 else _last_held(len(stems))
+        make = _bind(videos, name, cache, data, stems, ends)
+        shots.append((name, make, replace(SMALL, most=min(PERSON_FRAMES, CLIP_FRAMES * len(stems)))))
+    files = portraits(data, cache, held=False)
+    chosen = [files[at] for at in np.linspace(0, len(files) - 1, min(PORTRAITS, len(files))).astype(int)]
+    stills: list[Job] = []
+    for number, file in enumerate(chosen):
+        stills.append((Path(file).stem, _bind(_still, data, file, number), SMALL))
+    for name in ("lia__obama", "liveportrait__d9"):
+        shots.insert(10, (f"unseen_{name}", _bind(videos, name, cache, data, [name], (None,)), SMALL))
+    for number, file in enumerate(portraits(data, cache, held=True)[10:12]):
+        stills.insert(10, (f"unseen_{Path(file).stem}", _bind(_still, data, file, 900 + number), SMALL))
+    while shots or stills:
+        if shots:
+            yield shots.pop(0)
+        if stills:
+            yield stills.pop(0)
+
+
+def evaluation(data: Path, cache: Path) -> Iterator[Job]:
+    """Three people on video and three photos that no training saw."""
+    for name, stems in EVALUATED_VIDEOS.items():
+        yield name, _bind(videos, name, cache, data, list(stems), (None,) * len(stems)), PackOptions()
+    held, names = held_out_clips(data), _identities(data, "video")
+    grid = [file for file in clips(data) if names.get(str(file.relative_to(data))) == SPEAKER]
+    yield (
+        "grid_s1",
+        _bind(videos, SPEAKER, cache, data, [f.stem for f in grid], tuple(f.stem in held for f in grid)),
+        PackOptions(),
+    )
+    files = portraits(data, cache, held=True)
+    for at in np.linspace(3, len(files) - 4, EVALUATED_PHOTOS).astype(int):
+        yield Path(files[at]).stem, _bind(_full, data, files[at]), PackOptions()
+
+
+def _last_held(count: int) -> tuple[bool | None, ...]:
+    return tuple(number == count - 1 for number in range(count))
+
+
+def _still(data: Path, file: str, seed: int) -> Source:
+    return taught(data, file, snippets(_programme(), TAKES, TAKE_FRAMES, seed))
+
+
+def _full(data: Path, file: str) -> Source:
+    return taught(data, file, programme(2400))
+
+
+def _bind(make: Callable[..., Source], *given: object) -> Callable[[], Source]:
+    return lambda: make(*given)
+
+
+def run(jobs: Iterator[Job], folder: Path, part: int, parts: int, say: Callable[[str], None]) -> None:
+    """Make every `parts`-th pack from `part` on; finished packs are kept, people who cannot be packed are named."""
+    for number, (name, make, options) in enumerate(jobs):
+        target = folder / name
+        if number % parts != part or (target / "pack.json").is_file():
+            continue
+        try:
+            pack = make_pack(make(), target, options)
+        except LivefaceError as error:
+            say(f"{number} {name}: {error}")
+            continue
+        info = pack.info
+        say(f"{number} {name} {len(pack)} frames, {info['held_out']} held out, rejected {info['rejected']}, "
+            f"{info['made_in_s']} s")  # fmt: skip
+
+
+def main() -> None:
+    """Pack from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cache", type=Path)
+    parser.add_argument("packs", type=Path)
+    parser.add_argument("--data", type=Path, default=data_folder())
+    parser.add_argument("--part", default="1/1", help="share of the people, such as 1/2")
+    parser.add_argument("--what", choices=("people", "evaluation"), default="people")
+    given = parser.parse_args()
+    part, parts = (int(number) for number in given.part.split("/"))
+    cv2.setNumThreads(1)
+
+    def say(line: str) -> None:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+    jobs = corpus(given.data, given.cache) if given.what == "people" else evaluation(given.data, given.cache)
+    run(jobs, given.packs, part - 1, parts, say)
+
+
+if __name__ == "__main__":
+    main()
