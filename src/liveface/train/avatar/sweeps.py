@@ -133,9 +133,6 @@ def join(keys: list[Key], fps: float = HOUSE_FPS) -> Motion:
         share = (share * share * (3 - 2 * share))[:, None].astype(np.float32)
         rows.append(np.asarray(now + (then - now) * share, np.float32))
         rows.append(np.repeat(then[None], max(1, round(key.stay_s * fps)), 0))
-            np.asarray(now + (then - now) * share, np.float32),
-            np.repeat(then[None], max(1, round(key.stay_s * fps)), 0),
-        ]
         now = then
     table = np.concatenate(rows)
     return Motion(table[:, :52], table[:, 52:58], table[:, 58:], arkit_spec(fps))
