@@ -23,9 +23,11 @@ VIEW_PX, VIEW_E = 96, 3.7  # side of the view of the face in pixels, and in eye 
 REASONS = ("lost", "no face", "size", "blurred", "unlike", "glitch")
 """No tracked face; no Haar face; Haar face of another size; blurred; unlike the neutral; unlike the frame before."""
 
+HAAR_SHARE = 0.5  # of the frames the cascade must find, else it does not know this face and says nothing (chosen)
 AREA_CHANGE = 0.40  # a Haar box may differ from the clip's median area by so much
 SHARP_SHARE = 0.50  # of the clip's median Laplacian variance
-LIKE_NEUTRAL, LIKE_BEFORE = 0.35, 0.60  # least SSIM
+LIKE_NEUTRAL, LIKE_BEFORE = 0.35, 0.60  # least SSIM to the frame at rest and to the frame before
+LIKE_SHARE = 0.5  # of the clip's median SSIM to the frame at rest; less than this counts, when it is below .35 too
 _HAAR_LEAST_PX = 36  # a face fills more of the view than this
 
 
@@ -40,13 +42,13 @@ def face_view(pixels: Pixels, points: Array) -> Pixels:
     Args:
         points: `[478, 2 or 3]` pixels of the picture.
     """
-    left, right, nose = points[33, :2], points[263, :2], points[1, :2]
+    left, right = points[33, :2], points[263, :2]
     across = right - left
     angle = float(np.arctan2(across[1], across[0]))
     size = max(float(np.hypot(*across)), 1.15 * float(np.linalg.norm(points[152, :2] - points[10, :2])) / 1.7)
     scale = VIEW_PX / (VIEW_E * 0.7 * size)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) * scale
-    middle = 0.5 * (left + right) * 0.5 + nose * 0.5
+    middle = 0.5 * (points[:468, :2].min(0) + points[:468, :2].max(0))
     matrix = np.column_stack([turn, (VIEW_PX - 1) / 2 - turn @ middle])
     source = pixels
     if scale < 0.5:  # averaged down first, so that sharpness is not a matter of aliasing
@@ -65,8 +67,12 @@ def face_view(pixels: Pixels, points: Array) -> Pixels:
 
 
 def haar_areas(view: Pixels) -> list[float]:
-    """Areas in pixels of the faces that the Haar cascade finds in a view, largest first."""
-    found = _cascade().detectMultiScale(cv2.equalizeHist(view), 1.1, 2, minSize=(_HAAR_LEAST_PX, _HAAR_LEAST_PX))
+    """Areas in pixels of the faces that the Haar cascade finds in a view, largest first; it looks twice."""
+    even, least = cv2.equalizeHist(view), (_HAAR_LEAST_PX, _HAAR_LEAST_PX)
+    for finer, neighbours in ((1.1, 2), (1.05, 1)):
+        found = _cascade().detectMultiScale(even, finer, neighbours, minSize=least)
+        if len(found):
+            break
     return sorted((float(w * h) for _, _, w, h in found), reverse=True)
 
 
@@ -102,6 +108,7 @@ class Looks:
         areas, sharp = np.array(self.areas), np.array(self.sharp)
         boxed = seen & (areas > 0)
         area = float(np.median(areas[boxed])) if boxed.any() else 1.0
+        telling = boxed.sum() >= HAAR_SHARE * seen.sum()
         usual = float(np.median(sharp[seen])) if seen.any() else 0.0
         like = np.array([_likeness(view, self.views[neutral]) for view in self.views])
         before = np.ones(len(like))
@@ -110,10 +117,10 @@ class Looks:
                 before[at] = _likeness(self.views[at], self.views[at - 1])
         tests = (
             ~seen,
-            areas == 0,
-            np.abs(areas / area - 1) > AREA_CHANGE,
+            (areas == 0) & telling,
+            (areas > 0) & (np.abs(areas / area - 1) > AREA_CHANGE) & telling,
             sharp < SHARP_SHARE * usual,
-            like < LIKE_NEUTRAL,
+            like < min(LIKE_NEUTRAL, LIKE_SHARE * float(np.median(like[seen])) if seen.any() else 1.0),
             before < LIKE_BEFORE,
         )
         out = np.full(len(like), -1, np.int8)
