@@ -1,10 +1,12 @@
 """What INT8 costs: every decoder of an avatar in floating point, from its checkpoint, beside its exported network.
 
-Both draw the same held-out patches from the same controls, blended with the same base, against the same truth.
+Both draw the same held-out patches from the same controls, blended with the same base, against the same truth; the
+compositor that all avatars share is judged on whole frames in the same way, with its appearance network.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -12,11 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from liveface.avatar import Avatar
+from liveface.avatar import SHARED, Avatar
 from liveface.errors import RecipeError
+from liveface.metrics import psnr
 from liveface.nets.liveface import Decoder, make_decoder
 from liveface.render.liveface.regions import REGIONS, window
+from liveface.render.liveface.renderer import LiveFaceRenderer
 from liveface.runtime import Step
+from liveface.train.avatar_scores import Scene, draw
 from liveface.train.decoder_data import Frames
 from liveface.train.decoder_loss import judge
 from liveface.train.decoders import painted_frames, spread
@@ -83,3 +88,33 @@ def loss_of(avatar: Avatar, region: str, frames: Frames, learned: dict[str, Tens
         made, true = painted_frames(network, frames, tests, identity, "landmarks")
         values.append(judge(made, true, frames.time[tests], window(region))["psnr"])
     return {"float_db": values[0], "int8_db": values[1], "loss_db": round(values[0] - values[1], 3)}
+
+
+@dataclass(frozen=True)
+class _Plain(Avatar):
+    """An avatar whose shared networks are floating-point files of a folder."""
+
+    folder: Path
+
+    def shared_network(self, role: str) -> Path:
+        """`ROLE.float.tflite` in the folder."""
+        return self.folder / f"{role}.float.tflite"
+
+
+def compositor_loss(avatar: Avatar, scene: Scene, folder: Path) -> dict[str, float]:
+    """PSNR of whole held-out frames with the shared networks of `folder` in floating point and as they ship, in dB.
+
+    Raises:
+        RecipeError: the folder lacks one of them.
+    """
+    lacking = [role for role in SHARED if not (folder / f"{role}.float.tflite").is_file()]
+    if lacking:
+        raise RecipeError(f"{folder} lacks {lacking[0]}.float.tflite; expected the export of a compositor's training.")
+    plain = _Plain(avatar.about, avatar.rig, avatar.networks, avatar.poster, folder)
+    values = [
+        float(
+            np.mean([psnr(*pair) for pair in zip(draw(LiveFaceRenderer(one), scene).pictures, scene.true, strict=True)])
+        )
+        for one in (plain, avatar)
+    ]
+    return {"float_db": round(values[0], 3), "int8_db": round(values[1], 3), "loss_db": round(values[0] - values[1], 3)}

@@ -35,7 +35,7 @@ from liveface.render.liveface.sizes import gmac_per_frame, parameters_of
 from liveface.session import animate
 from liveface.sheets import save_rows
 from liveface.train.avatar.pack import Pack
-from liveface.train.avatar_networks import network_losses
+from liveface.train.avatar_networks import compositor_loss, network_losses
 from liveface.train.avatar_scores import Drawn, Recogniser, Scene, draw, draw_mesh, score, track
 from liveface.train.likeness import Likeness
 
@@ -111,6 +111,7 @@ def evaluate_avatars(
     cases: Sequence[Case],
     *,
     recognise: Likeness | None = None,
+    shared: Path | None = None,
     out: Path | None = None,
     sheets: Path | None = None,
     progress: Progress | None = None,
@@ -119,6 +120,7 @@ def evaluate_avatars(
 
     Args:
         recognise: measure of likeness; None leaves identity out.
+        shared: a folder with the compositor and its appearance network in floating point, to tell what INT8 costs.
         out: where the JSON goes.
         sheets: a folder for contact sheets; they show the people, so keep them to yourself.
         progress: called with what is measured, cases done and their number.
@@ -136,7 +138,7 @@ def evaluate_avatars(
     for done, case in enumerate(cases):
         if progress is not None:
             progress(f"evaluate {case.name}", done, len(cases))
-        report["avatars"][case.name] = evaluate_avatar(case, recognise, sheets)
+        report["avatars"][case.name] = evaluate_avatar(case, recognise, sheets, shared)
         report["wall_s"] = round(time.perf_counter() - since, 1)
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
@@ -146,8 +148,10 @@ def evaluate_avatars(
     return report
 
 
-def evaluate_avatar(case: Case, recognise: Recogniser | None = None, sheets: Path | None = None) -> dict[str, Any]:
-    """Everything about one avatar.
+def evaluate_avatar(
+    case: Case, recognise: Recogniser | None = None, sheets: Path | None = None, shared: Path | None = None
+) -> dict[str, Any]:
+    """Everything about one avatar; see `evaluate_avatars`.
 
     Returns: `scores` by who drew (`landmarks` and `visemes`: the avatar by the mouth's input, `mesh`, `warp`),
     `stages_ms`, `networks` where the checkpoint is there, and the costs.
@@ -172,6 +176,8 @@ def evaluate_avatar(case: Case, recognise: Recogniser | None = None, sheets: Pat
     row |= {"scores": scores, "stages_ms": {name: spread(times) for name, times in stages.items()}}
     if case.checkpoint is not None:
         row["networks"] = network_losses(avatar, case.pack, case.checkpoint)
+    if shared is not None:
+        row.setdefault("networks", {})["compositor"] = compositor_loss(avatar, scene, shared)
     return row | costs(case, avatar, pack, drawn[MOUTH_MODES[0]], scene)
 
 
@@ -255,6 +261,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", type=Path)
     parser.add_argument("--likeness", type=Path, help="measure of likeness, by liveface.train.likeness")
+    parser.add_argument("--shared", type=Path, help="folder with the shared networks in floating point")
     parser.add_argument("--sheets", type=Path, help="folder for contact sheets")
     parser.add_argument("-o", "--output", type=Path, default=Path("bench/results/avatars.json"))
     given = parser.parse_args()
@@ -264,7 +271,12 @@ def main() -> None:
         sys.stderr.write(f"[{done}/{count}] {what}\n")
 
     report = evaluate_avatars(
-        cases_in(given.cases), recognise=recognise, out=given.output, sheets=given.sheets, progress=say
+        cases_in(given.cases),
+        recognise=recognise,
+        shared=given.shared,
+        out=given.output,
+        sheets=given.sheets,
+        progress=say,
     )
     sys.stdout.write(table(report) + "\n")
 
