@@ -50,6 +50,9 @@ class Encoder(nn.Module):
         super().__init__()
         self.first = nn.Linear(length, CODE)
         self.second = nn.Linear(CODE, CODE)
+        for layer in (self.first, self.second):  # PyTorch's own start makes codes of usual controls vanish: slow to learn
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
 
     def forward(self, controls: Tensor) -> Tensor:
         return self.second(F.relu(self.first(controls)))

@@ -9,7 +9,7 @@ noise, so that a tracker's jitter does not become flicker.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -148,7 +148,7 @@ def as_picture(patches: Pixels) -> Tensor:
 
 @dataclass(slots=True)
 class Sampler:
-    """Draws batches: a person first, then one of the person's learned frames.
+    """Draws batches: a person first (by the square root of the recording's length), then a learned frame.
 
     Attributes:
         people: one region of every pack.
@@ -161,11 +161,18 @@ class Sampler:
     random: np.random.Generator
     noise: float = 0.01
     tint: float = 0.0
+    _odds: npt.NDArray[np.float64] = field(init=False)
+    _learned: list[npt.NDArray[np.intp]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._learned = [frames.learned for frames in self.people]
+        odds = np.sqrt([len(numbers) for numbers in self._learned])
+        self._odds = odds / odds.sum()
 
     def draw(self, size: int) -> Batch:
         """A batch of `size` frames."""
-        persons = self.random.integers(len(self.people), size=size)
-        numbers = [int(self.random.choice(self.people[person].learned)) for person in persons]
+        persons = self.random.choice(len(self.people), size=size, p=self._odds)
+        numbers = [int(self.random.choice(self._learned[person])) for person in persons]
         pairs = [(self.people[person], number) for person, number in zip(persons, numbers, strict=True)]
         truth = as_picture(np.stack([frames.truth[number] for frames, number in pairs]))
         base = as_picture(np.stack([frames.base[number] for frames, number in pairs]))

@@ -37,6 +37,8 @@ from liveface.types import Array, Pixels
 
 START_ALPHA = {"mouth": 1.0, "eyes": 1.0, "hair": 0.4, "body": 0.4}
 """Opacity of the mean patch before anything is learned; see `Weights.alpha`."""
+UNSEEN = "unseen_"  # packs so named are of people that an evaluation needs unseen
+PEOPLE = "people.json"
 TEST_FRAMES, TEST_PEOPLE = 120, 40  # of one avatar, and of the people of pretraining
 _CHUNK = 16  # frames of a held-out batch
 SOURCE = (
@@ -116,6 +118,7 @@ class DecoderOptions:
         packs: folder whose subfolders are packs, absolute or relative to the working folder.
         region: "mouth", "eyes", "hair" or "body".
         size: "small", "base" or "large".
+        places: rows of the table of identities; packs that appear later, before the run is resumed, take free ones.
         noise: standard deviation of the noise on the controls.
         tint: largest relative change of colours.
         slope, texture, alpha, beyond, agree: weights of the losses; see `decoder_loss.Weights`.
@@ -124,6 +127,7 @@ class DecoderOptions:
     packs: str
     region: str
     size: str = "base"
+    places: int = 256
     noise: float = 0.01
     tint: float = 0.05
     slope: float = 1.0
@@ -144,6 +148,23 @@ class People(nn.Module):
         nn.init.normal_(self.identities.weight, std=0.3)
 
 
+def seats(packs: Path, listing: Path, places: int, *, leads: bool = True) -> list[Path]:
+    """Folders of the packs to learn from, in the order of their identities; who had a row before keeps it."""
+    found = {file.parent.name for file in packs.glob("*/pack.json") if not file.parent.name.startswith(UNSEEN)}
+    if not found:
+        raise RecipeError(f"there is no pack in {packs}; expected subfolders with a pack.json.")
+    seated: list[str] = json.loads(listing.read_text("utf-8")) if listing.is_file() else []
+    missing = [name for name in seated if name not in found]
+    if missing:
+        raise RecipeError(f"this run learned from the pack {missing[0]!r}, which left {packs}; use another run folder.")
+    seated += sorted(found - set(seated))
+    if len(seated) > places:
+        raise RecipeError(f"{packs} has {len(seated)} packs for {places} places; raise `places` in the recipe.")
+    if leads:
+        listing.write_text(json.dumps(seated, indent=1), "utf-8")
+    return [packs / name for name in seated]
+
+
 class DecoderTask:
     """One decoder over many people; see `liveface.train.loop.Task`."""
 
@@ -157,15 +178,13 @@ class DecoderTask:
                 f"recipe {recipe.name!r} trains the region {options.region!r}; expected one of {', '.join(REGIONS)}."
             )
         self.weights = Weights(options.slope, options.texture, options.alpha, options.beyond, options.agree)
-        folders = sorted(file.parent for file in Path(options.packs).glob("*/pack.json"))
-        if not folders:
-            raise RecipeError(f"there is no pack in {options.packs}; expected subfolders with a pack.json.")
+        folders = seats(Path(options.packs), run.folder / PEOPLE, options.places, leads=run.leads)
         self.people = [Frames.open(folder, options.region) for folder in folders]
         self.means = torch.stack([mean_patch(frames) for frames in self.people])
         random = np.random.default_rng(recipe.seed * 1000 + run.rank)
         self.sampler = Sampler(self.people, random, options.noise, options.tint)
         self.window = torch.from_numpy(window(options.region)).to(run.device)
-        people = People(options.region, options.size, len(folders)).to(run.device)
+        people = People(options.region, options.size, options.places).to(run.device)
         people = people.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.networks: dict[str, nn.Module] = {"main": people}
         groups: list[dict[str, Any]] = [
@@ -247,7 +266,8 @@ def pretrained_of(run: Path) -> Pretrained:
         for name, tensor in learned.items()
         if name.startswith("decoder.") and name != "decoder.mean"
     }
-    identities: Array = learned["identities.weight"].float().numpy()
+    count = len(json.loads((run / PEOPLE).read_text("utf-8")))
+    identities: Array = learned["identities.weight"][:count].float().numpy()
     return Pretrained(options.region, options.size, state, identities)
 
 
