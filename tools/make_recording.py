@@ -6,8 +6,8 @@ embedded avatar is made: `liveface create nobody.mp4 -o nobody.avatar`.
 
 Notable choices:
 - Drawn by the `mesh` renderer at twice the canvas, so that what learns from it sees crisp pictures.
-- What it says: the embedded sentence, then LibriSpeech (CC BY 4.0) and sentences in five further languages (MIT), with more
-  mouth than is natural now and then; sound is kept with the picture.
+- What it says: the embedded sentence, then LibriSpeech (CC BY 4.0) and sentences in five further languages (MIT), with
+  more mouth than is natural now and then; sound is kept with the picture.
 - Between listening and talking come what conversation shows too seldom: every viseme, gaze to all sides, blinks, winks,
   brows, a smile, the head to all sides. The end is talk, because the last seconds are held out when an avatar learns.
 - One seeded idle life runs through all of it, so that nothing jumps where one part ends and the next begins.

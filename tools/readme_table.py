@@ -1,6 +1,6 @@
 """Write the measured table of README from the stored results, so that no number is typed by hand.
 
-Usage: `python tools/readme_table.py`, after `liveface bench` and `liveface evaluate`.
+Usage: `python tools/readme_table.py`, after `liveface bench`, `liveface evaluate` and the report on avatars.
 """
 
 from __future__ import annotations
@@ -16,6 +16,12 @@ SHOWN = (
     ("psnr_db", "PSNR, dB", 1), ("ssim", "SSIM", 3), ("mouth_psnr_db", "mouth box PSNR, dB", 1),
     ("mouth_ssim", "mouth box SSIM", 3), ("mouth_error", "mouth points, % of the eye distance", 2),
     ("eye_error", "eye points, % of the eye distance", 2), ("head_deg", "head pose, degrees", 2),
+)  # fmt: skip
+AVATAR_SHOWN = (
+    ("psnr_db", "PSNR, dB", 1), ("ssim", "SSIM", 3), ("patch_psnr_db", "mouth patch PSNR, dB", 1),
+    ("sharpness", "mouth sharpness (truth 1)", 2), ("mouth_error", "mouth points, % of the eye distance", 2),
+    ("eye_error", "eye points, % of the eye distance", 2), ("flicker", "flicker, levels of 255", 2),
+    ("identity", "likeness (1 at most)", 3),
 )  # fmt: skip
 
 
@@ -54,6 +60,13 @@ def speed_lines(bench: dict[str, Any]) -> list[str]:
             f"{driver} to video, end to end",
             [f"{c['fps']:.0f} fps, {c['times_real_time']:.1f} x real time" for c in cells],
         )
+    for one in bench.get("avatars", []):
+        frame, empty = one["stages_ms"]["frame"], ["-"] * (len(threads) - 1)
+        row(f"{one['avatar']}, ms a frame, p50 / p95", [f"{frame['p50']:.1f} / {frame['p95']:.1f}", *empty])
+        row(
+            f"{one['avatar']}, speech to video",
+            [f"{one['fps']:.0f} fps, {one['times_real_time']:.1f} x real time", *empty],
+        )
     row("peak memory", [f"{max(by[d, count]['peak_memory_mb'] for d in ('speech', 'video'))} MB" for count in threads])
     return lines
 
@@ -76,11 +89,34 @@ def quality_lines(evaluation: dict[str, Any]) -> list[str]:
     return lines
 
 
+def avatar_lines(report: dict[str, Any]) -> list[str]:
+    """Avatars on frames nothing learned from, those of videos and those of photos, beside the mesh renderer."""
+    kinds = {kind: [one for one in report["avatars"].values() if one["source"] == kind] for kind in ("video", "photo")}
+    kinds = {kind: rows for kind, rows in kinds.items() if rows}
+    lines = ["| held-out frames, mean | " + " | ".join(
+        f"{len(rows)} {kind} avatar{'s' * (len(rows) > 1)} | mesh" for kind, rows in kinds.items()) + " |",
+        "|---" * (2 * len(kinds) + 1) + "|"]  # fmt: skip
+
+    def mean(rows: list[dict[str, Any]], who: str, key: str, digits: int) -> str:
+        values = [one["scores"][who][key] for one in rows if key in one["scores"][who]]
+        return f"{sum(values) / len(values):.{digits}f}" if values else "-"
+
+    for key, title, digits in AVATAR_SHOWN:
+        cells = [mean(rows, who, key, digits) for rows in kinds.values() for who in ("landmarks", "mesh")]
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    for key, title, digits in (("minutes", "creation, minutes", 1), ("file_mb", "file, MB", 1), ("gmac", "GMAC", 3)):
+        found = [[one[key] for one in rows if key in one] for rows in kinds.values()]
+        cells = [f"{sum(values) / len(values):.{digits}f} | " if values else "- | " for values in found]
+        lines.append(f"| {title} | {'| '.join(cells)}|")
+    return lines
+
+
 def main() -> None:
     """Replace the measured block."""
-    bench, evaluation = load("bench.json"), load("evaluate.json")
+    bench, evaluation, avatars = load("bench.json"), load("evaluate.json"), load("avatars.json")
     blocks = [speed_lines(bench)] if bench else []
     blocks += [quality_lines(evaluation)] if evaluation else []
+    blocks += [avatar_lines(avatars)] if avatars else []
     body = "\n\n".join("\n".join(block) for block in blocks)
     text = README.read_text("utf-8")
     pattern = re.compile(r"(<!-- measured:.*?-->\n).*?(<!-- /measured -->)", re.DOTALL)
