@@ -157,6 +157,11 @@ class Rig:
         picture[low:high] = composite(moved, self.plate[low:high])
         return picture
 
+    def source_of(self, posed: Posed, size: tuple[int, int]) -> tuple[Array, Array]:
+        """Texture pixels x and y `[h, w]` that a pose shows, for a picture of the canvas in `size` (width, height)."""
+        maps = self._maps(posed.field, 0, self.size[1])
+        return tuple(cv2.resize(part, size, interpolation=cv2.INTER_AREA) for part in maps)  # type: ignore[return-value]
+
     def _reach(self, field: Array) -> tuple[int, int]:
         """First and last row of the canvas that the person may touch."""
         rows = (self._grid.nodes[:, 1] + field[..., 1].ravel())[self._grid.carries]

@@ -31,7 +31,7 @@ from liveface.types import Motion
 CLIP_FRAMES, PERSON_FRAMES = 160, 320  # most learned frames of a clip, and of a person
 PORTRAITS, TAKES, TAKE_FRAMES = 120, 8, 5  # photos in the corpus, and the short takes each is drawn in
 SAME_CAMERA = 0.05  # relative difference of the face's size between takes of one camera
-SMALL = PackOptions(most=PERSON_FRAMES, canvases=14, held_canvases=12)
+SMALL = PackOptions(most=PERSON_FRAMES, canvases=14, held_canvases=12, refine=False)
 SPEAKER, SPEAKER_TAKES = "GRID_s1", 6
 EVALUATED_VIDEOS = {"obama": ("lia__obama",), "driving": ("personalive__driving-video",), "d9": ("liveportrait__d9",)}
 EVALUATED_PHOTOS = 3

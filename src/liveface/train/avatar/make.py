@@ -27,6 +27,7 @@ from liveface.signals.face import FaceTracker
 from liveface.train.avatar.canvas import Cutter, Shoulders
 from liveface.train.avatar.pack import Pack, PackWriter
 from liveface.train.avatar.quality import Looks, RejectedSheet, counts
+from liveface.train.avatar.refine import Refiner
 from liveface.train.avatar.sources import GAP_S, HELD_MOST_S, HELD_SHARE, Source
 from liveface.train.avatar.track import Raw, Track, label, pick_reference, solve
 from liveface.types import ARKIT_INDEX, ARKIT_NAMES, HOUSE_FPS, Array, Motion, Pixels, State, arkit_spec
@@ -50,12 +51,14 @@ class PackOptions:
         most: largest number of learned frames.
         canvases: whole canvases besides the held-out ones' (spread over the learned frames).
         held_canvases: most held-out frames that are kept at all, whole; they follow each other.
+        refine: whether the head's pose is refined on every frame's picture.
     """
 
     size: tuple[int, int] = (360, 640)
     most: int = 3000
     canvases: int = 48
     held_canvases: int = 600
+    refine: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def make_pack(source: Source, folder: Path, options: PackOptions | None = None, 
     kept = np.flatnonzero(plan.kept)
     canvases = _whole(plan.held[kept], options)
     writer, rejected = PackWriter(folder, rig, len(kept), canvases), RejectedSheet(plan.verdicts)
-    for frame in _cut(source, plan, rig, rejected, say):
+    for frame in _cut(source, plan, rig, rejected, say, refine=options.refine):
         writer.add(*frame)
     (folder / "rejected.png").unlink(missing_ok=True)
     rejected.save(folder / "rejected.png")
@@ -197,12 +200,13 @@ def _reference(source: Source, plan: _Plan) -> Pixels:
     return next(pixels for at, (_, pixels) in enumerate(source.frames()) if at == plan.reference)
 
 
-def _cut(source: Source, plan: _Plan, rig: Rig, rejected: RejectedSheet, say: Say) -> Iterator[Cut]:
+def _cut(source: Source, plan: _Plan, rig: Rig, rejected: RejectedSheet, say: Say, *, refine: bool) -> Iterator[Cut]:
     """Second pass: patches, bases and controls of the kept frames, in order."""
     canvas, controls = rig.canvas, _History(Controls(rig), plan.motion)
     cut = Cutter(canvas)
     shoulders = Shoulders(rig.reference, canvas.shrink(rig.matte), rig.points[CHIN, :2], rig.eye_px)
     points = _on_canvas(source, plan.track, rig)
+    refiner = Refiner(rig) if refine else None
     for at, (take, pixels) in enumerate(source.frames()):
         if at >= len(plan.kept):
             return
@@ -210,6 +214,7 @@ def _cut(source: Source, plan: _Plan, rig: Rig, rejected: RejectedSheet, say: Sa
         if not plan.kept[at]:
             continue
         motion, picture = plan.motion[at], pixels if source.on_canvas else cut(pixels)
+        motion = refiner(motion, picture) if refiner is not None else motion
         moved = shoulders(picture)
         posed = rig.pose(motion, moved)
         base = rig.base(posed)
