@@ -113,6 +113,8 @@ def _call(network: nn.Module, sample: Sample, names: list[str]) -> Sample:
     """One call of a torch network; its outputs in the file's order."""
     with torch.no_grad():
         out = network(**{name: torch.from_numpy(array) for name, array in sample.items()})
+    if isinstance(out, dict):
+        return {name: out[name].numpy() for name in names}
     outputs: Sequence[Tensor] = [out] if isinstance(out, Tensor) else list(out)
     return {name: tensor.numpy() for name, tensor in zip(names, outputs, strict=True)}
 

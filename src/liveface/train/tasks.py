@@ -8,13 +8,19 @@ from pathlib import Path
 
 from liveface.errors import RecipeError
 from liveface.train import face_model
+from liveface.train.compositor import CompositorTask
 from liveface.train.decoders import DecoderTask
 from liveface.train.loop import Run, Task, open_run, run_task
 from liveface.train.mouth import MouthTask
 from liveface.train.recipe import Recipe, content_of, read_recipe
 from liveface.train.speech import SpeechTask
 
-TASKS: dict[str, Callable[[Run], Task]] = {"mouth": MouthTask, "speech": SpeechTask, "decoder": DecoderTask}
+TASKS: dict[str, Callable[[Run], Task]] = {
+    "mouth": MouthTask,
+    "speech": SpeechTask,
+    "decoder": DecoderTask,
+    "compositor": CompositorTask,
+}
 """A recipe's `train` key to the function that builds its task; a new network adds one line."""
 
 

@@ -1,0 +1,139 @@
+"""The compositor learns from packs: faults, scores, the loop, and the frames it leaves alone."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from liveface import weights
+from liveface.errors import RecipeError
+from liveface.nets.liveface import make_compositor
+from liveface.render.liveface.paste import cut_patch
+from liveface.render.liveface.regions import REGIONS
+from liveface.render.liveface.rig import Rig
+from liveface.signals.image import read_image
+from liveface.train.avatar.pack import CONTROLS, PackWriter
+from liveface.train.compositor import IDENTITIES, Batch, losses
+from liveface.train.compositor_data import Faults, People, band, half_size, patched, seams
+from liveface.train.compositor_score import CLEAN, USUAL, energy, exams_of, finished, painter_of, scores
+from liveface.train.recipe import Recipe
+from liveface.train.tasks import train
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def rig():
+    return Rig.of(read_image(weights.path("portrait.jpg")))
+
+
+def write_pack(folder, rig, seed, count=5):
+    """A person whose face brightens from frame to frame; the last two frames are held out."""
+    random = np.random.default_rng(seed)
+    writer = PackWriter(folder, rig, count, np.arange(count))
+    for at in range(count):
+        base = rig.reference
+        truth = np.clip(base * (1 + 0.05 * np.sin(at + seed)) + random.normal(0, 2), 0, 255).astype(np.uint8)
+        boxes = rig.rest_boxes
+        rows = {f"controls/{name}": np.zeros(width, np.float32) for name, width in CONTROLS.items()}
+        rows |= {"controls/time": np.int64(at), "controls/held": np.bool_(at >= count - 2)}
+        rows |= {f"motion/{name}": np.zeros(width, np.float32)
+                 for name, width in (("expression", 52), ("head", 6), ("gaze", 4), ("shoulders", 2))}  # fmt: skip
+        rows |= {f"boxes/{name}": box for name, box in boxes.items()}
+        writer.add(
+            {name: cut_patch(truth, boxes[name], name) for name in REGIONS},
+            {name: cut_patch(base, boxes[name], name) for name in REGIONS},
+            (truth, base),
+            rows,
+        )
+    writer.finish({"fps": 30.0})
+
+
+@pytest.fixture(scope="module")
+def packs(tmp_path_factory, rig):
+    folder = tmp_path_factory.mktemp("packs")
+    for seed, name in enumerate(("ada", "ben", "eve")):
+        write_pack(folder / name, rig, seed)
+    return folder
+
+
+def test_people_are_split_and_held_out_frames_stay_out(packs):
+    people = People(packs)
+    assert [person.name for person in people.seen] == ["ada", "ben"]
+    assert [person.name for person in people.unseen] == ["eve"]
+    assert people.seen[0].learnt.tolist() == [0, 1, 2]
+    assert [person.name for person in People(packs, ("ada",)).seen] == ["ben"]
+    reference, sights = people.draw(2, Faults(), np.random.default_rng(0))
+    assert reference.shape == (320, 180, 3)
+    assert sights[0].seen.shape == (320, 180, 10)
+    with pytest.raises(RecipeError, match="at least 2"):
+        People(packs / "ada")
+
+
+def test_without_faults_the_composed_picture_is_nearly_the_truth(packs):
+    person = People(packs).unseen[0]
+    random = np.random.default_rng(0)
+    clean, spoilt = (person.sight(4, faults, random) for faults in (CLEAN, USUAL))
+    size = (360, 640)
+    inside = patched(clean.seen, size)
+    assert np.abs(clean.canvas.astype(int) - clean.truth)[inside].mean() < 6
+    assert seams(clean.seen, size).mean() < inside.mean()
+    assert energy(spoilt.canvas, inside) < energy(spoilt.truth, inside)
+    assert person.sight(4, USUAL, np.random.default_rng(1)).seen.shape == (320, 180, 10)
+
+
+def test_the_input_is_what_the_run_time_gives():
+    random = np.random.default_rng(0)
+    canvas, base = (random.integers(0, 255, (16, 8, 3)).astype(np.uint8) for _ in range(2))
+    alphas = random.integers(0, 255, (4, 8, 4)).astype(np.uint8)
+    seen = half_size(canvas, alphas, base)
+    assert seen.shape == (8, 4, 10)
+    assert np.array_equal(seen[..., :3], cv2.resize(canvas, (4, 8), interpolation=cv2.INTER_AREA))
+    assert np.array_equal(seen[..., 4], alphas[1])
+
+
+def test_an_untrained_compositor_changes_nothing(packs):
+    people = People(packs)
+    exams = exams_of(people.unseen, USUAL, frames=1)
+    assert len(exams) == 1
+    paint = painter_of(make_compositor("small").eval())
+    sight = exams[0].sight
+    assert np.array_equal(finished(sight.canvas, paint(exams[0].reference, sight.seen)), sight.canvas)
+    numbers = scores(exams, paint)
+    assert numbers["whole_gain_db"] == numbers["seam_gain_db"] == numbers["harmed"] == 0
+
+
+def test_doing_worse_than_nothing_costs():
+    truth = torch.full((1, 3, 64, 16), 0.5)
+    seen = torch.zeros(1, 10, 32, 8)
+    batch = Batch(truth, torch.zeros(1), truth.clone(), truth, seen, slice(0, 8))
+    assert [float(value) for value in losses(truth, batch, 3.0)] == [0, 0, 0]
+    pixel, slope, harm = losses(truth + 0.1, batch, 3.0)
+    assert float(pixel) == pytest.approx(0.1)
+    assert float(harm) == pytest.approx(0.1)
+    assert float(slope) == pytest.approx(0, abs=1e-6)
+
+
+def test_bands_are_aligned():
+    random = np.random.default_rng(0)
+    starts = {band(640, 384, random).start for _ in range(100)}
+    assert starts == {0, 64, 128, 192, 256}
+
+
+def test_it_trains_by_recipe(packs, tmp_path):
+    options = {"packs": str(packs), "size": "small", "people": 1, "rows": 128}
+    recipe = Recipe("tiny", "compositor", steps=2, batch=2, log_every=1, evaluate_every=2, save_every=2,
+                    precision="float32", options=options)  # fmt: skip
+    numbers = train(recipe, tmp_path / "run")
+    assert {"seen_whole_gain_db", "unseen_seam_gain_db", "clean_harmed"} <= set(numbers)
+    assert json.loads((tmp_path / "run" / IDENTITIES).read_text())["unseen"] == ["eve"]
+    assert (tmp_path / "run" / "samples" / "000002.png").is_file()
+    with pytest.raises(RecipeError, match="multiple"):
+        train(Recipe("odd", "compositor", batch=3, options={**options, "people": 2}), tmp_path / "odd")
