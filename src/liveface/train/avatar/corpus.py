@@ -29,11 +29,12 @@ from liveface.train.faces import clips, data_folder, held_out_clips, held_out_po
 from liveface.types import Motion
 
 CLIP_FRAMES, PERSON_FRAMES = 160, 320  # most learned frames of a clip, and of a person
+CLIP_SEEN = 300  # most frames of a single clip that are looked at
 PORTRAITS, TAKES, TAKE_FRAMES = 120, 8, 5  # photos in the corpus, and the short takes each is drawn in
 SAME_CAMERA = 0.05  # relative difference of the face's size between takes of one camera
 SMALL = PackOptions(most=PERSON_FRAMES, canvases=14, held_canvases=12, refine=False)
 SPEAKER, SPEAKER_TAKES = "GRID_s1", 6
-EVALUATED_VIDEOS = {"obama": ("lia__obama",), "driving": ("personalive__driving-video",), "d9": ("liveportrait__d9",)}
+EVALUATED_VIDEOS = {"obama": ("lia__obama",), "driving": ("personalive__driving-video",)}
 EVALUATED_PHOTOS = 3
 
 Job = tuple[str, Callable[[], Source], PackOptions]
@@ -45,13 +46,21 @@ def known(cache: Path, data: Path, stem: str) -> tuple[Track, Path]:
     with np.load(cache / f"{stem}.npz") as stored:
         size = (int(stored["size"][0]), int(stored["size"][1]))
         take = np.zeros(len(stored["score"]), np.int32)
-        track = Track(stored["points"], stored["score"], take, size, float(stored["fps"]))
-        return track, data / str(stored["path"])
+        return Track(stored["points"], stored["score"], take, size, float(stored["fps"])), data / str(stored["path"])
 
 
-def videos(name: str, cache: Path, data: Path, stems: list[str], held: tuple[bool | None, ...]) -> Videos:
-    """Clips of one person as a source, tracked before; those of another camera are left out."""
+def videos(
+    name: str, cache: Path, data: Path, stems: list[str], held: tuple[bool | None, ...], most: int = 1_000_000
+) -> Videos:
+    """Clips of one person as a source, tracked before; those of another camera are left out.
+
+    Only the first `most` frames of a single clip are used.
+    """
     found = [known(cache, data, stem) for stem in stems]
+    if len(found) == 1:
+        track, file = found[0]
+        cut = Track(track.points[:most], track.score[:most], track.take[:most], track.size, track.fps)
+        found = [(cut, file)]
     sizes = np.array([_face_px(track) for track, _ in found])
     near = np.abs(np.log(sizes[:, None] / sizes[None])) < SAME_CAMERA
     kept = np.flatnonzero(near[int(np.argmax(near.sum(1)))])
@@ -113,7 +122,7 @@ def corpus(data: Path, cache: Path) -> Iterator[Job]:
     shots: list[Job] = []
     for name, stems in people(data).items():
         ends: tuple[bool | None, ...] = (None,) * len(stems) if len(stems) < 3 else _last_held(len(stems))
-        make = _bind(videos, name, cache, data, stems, ends)
+        make = _bind(videos, name, cache, data, stems, ends, CLIP_SEEN)
         shots.append((name, make, replace(SMALL, most=min(PERSON_FRAMES, CLIP_FRAMES * len(stems)))))
     files = portraits(data, cache, held=False)
     chosen = [files[at] for at in np.linspace(0, len(files) - 1, min(PORTRAITS, len(files))).astype(int)]
@@ -121,7 +130,7 @@ def corpus(data: Path, cache: Path) -> Iterator[Job]:
     for number, file in enumerate(chosen):
         stills.append((Path(file).stem, _bind(_still, data, file, number), SMALL))
     for name in ("lia__obama", "liveportrait__d9"):
-        shots.insert(10, (f"unseen_{name}", _bind(videos, name, cache, data, [name], (None,)), SMALL))
+        shots.insert(10, (f"unseen_{name}", _bind(videos, name, cache, data, [name], (None,), CLIP_SEEN), SMALL))
     for number, file in enumerate(portraits(data, cache, held=True)[10:12]):
         stills.insert(10, (f"unseen_{Path(file).stem}", _bind(_still, data, file, 900 + number), SMALL))
     while shots or stills:
@@ -164,10 +173,10 @@ def _bind(make: Callable[..., Source], *given: object) -> Callable[[], Source]:
 
 
 def run(jobs: Iterator[Job], folder: Path, part: int, parts: int, say: Callable[[str], None]) -> None:
-    """Make every `parts`-th pack from `part` on; finished packs are kept, people who cannot be packed are named."""
+    """Every `parts`-th pair of packs from `part` on; finished ones are kept, people who cannot be packed are named."""
     for number, (name, make, options) in enumerate(jobs):
         target = folder / name
-        if number % parts != part or (target / "pack.json").is_file():
+        if number // 2 % parts != part or (target / "pack.json").is_file():
             continue
         try:
             pack = make_pack(make(), target, options)

@@ -218,7 +218,8 @@ def _cut(source: Source, plan: _Plan, rig: Rig, rejected: RejectedSheet, say: Sa
         moved = shoulders(picture)
         posed = rig.pose(motion, moved)
         base = rig.base(posed)
-        rows = {f"controls/{name}": row for name, row in controls.at(at, plan.track.take, posed).items()}
+        found = controls.at(at, plan.track.take, posed, motion.head - plan.motion.head[at])
+        rows = {f"controls/{name}": row for name, row in found.items()}
         rows |= {
             "controls/tracked": tracked_lips(rig, posed, points[at], motion),
             "controls/time": np.asarray(at + TAKE_APART * take, np.int64),
@@ -242,14 +243,14 @@ class _History:
     def __init__(self, controls: Controls, motion: Motion) -> None:
         self._controls, self._motion = controls, motion
 
-    def at(self, frame: int, take: npt.NDArray[np.int32], posed: Posed) -> dict[str, Array]:
-        """Controls of one frame."""
+    def at(self, frame: int, take: npt.NDArray[np.int32], posed: Posed, refined: Array) -> dict[str, Array]:
+        """Controls of one frame; `refined` `[1, 6]` is added to its head and to those before it: speeds stay."""
         state: State = self._controls.start()
         first = int(np.searchsorted(take, take[frame]))
         found: dict[str, Array] = {}
         for back in range(VISEME_FRAMES - 1, -1, -1):
             earlier = self._between(frame - back * self._motion.fps / HOUSE_FPS, first)
-            state, found = self._controls.step(state, earlier, posed)
+            state, found = self._controls.step(state, replace(earlier, head=earlier.head + refined), posed)
         return found
 
     def _between(self, position: float, first: int) -> Motion:
