@@ -2,8 +2,9 @@
 
     python -m liveface.train.avatar_report CASES [--likeness FILE] [--sheets FOLDER] [-o FILE]
 
-`CASES` is a folder with a subfolder for every avatar: `pack/` (its pack), `NAME.avatar`, and, where the avatar was
-made there, the checkpoint of its decoders. One avatar alone: `liveface evaluate me.avatar --pack RUN`.
+`CASES` is a folder with avatars and the folders of their creation (`NAME.avatar` and `NAME.run`, as `liveface create
+--keep` leaves them), or with a subfolder for every avatar that holds the file, its pack and, if it is there, the
+checkpoint of its decoders. One avatar alone: `liveface evaluate me.avatar --pack RUN`.
 
 Notable choices: every score of the avatar stands beside that of the `mesh` renderer on the same frames, from the same
 reference picture, and of the warped reference without any network (`warp`); both inputs of the mouth are measured;
@@ -57,8 +58,8 @@ ROWS = (
 )  # fmt: skip
 COSTS = (
     ("held_out_s", "held-out seconds", 1), ("rejection_rate", "rejected frames", 4), ("minutes", "creation minutes", 1),
-    ("file_mb", "file, MB", 2), ("gmac", "GMAC a frame", 3), ("ms_p50", "ms a frame, p50", 2),
-    ("ms_p95", "ms a frame, p95", 2), ("fps", "speech to video, fps", 0),
+    ("learned_minutes", "of them learning", 1), ("file_mb", "file, MB", 2), ("gmac", "GMAC a frame", 3),
+    ("ms_p50", "ms a frame, p50", 2), ("ms_p95", "ms a frame, p95", 2), ("fps", "speech to video, fps", 0),
 )  # fmt: skip
 SPEECH = "speech.flac"  # what the end-to-end rate is measured with
 
@@ -96,15 +97,16 @@ def case_of(avatar: Path, folder: Path, name: str | None = None) -> Case:
 
 
 def cases_in(folder: Path) -> list[Case]:
-    """Every subfolder of `folder` with an avatar and its pack, in the order of their names.
+    """Every avatar in `folder` beside the folder of its creation, and in its subfolders beside its pack, by name.
 
     Raises:
         RecipeError: there is none.
     """
-    avatars = sorted(folder.glob("*/*.avatar"))
-    if not avatars:
-        raise RecipeError(f"{folder} holds no avatars; expected subfolders with an .avatar and its pack.")
-    return [case_of(file, file.parent, file.parent.name) for file in avatars]
+    found = {file.stem: case_of(file, file.with_suffix(".run")) for file in folder.glob("*.avatar")}
+    found |= {file.parent.name: case_of(file, file.parent, file.parent.name) for file in folder.glob("*/*.avatar")}
+    if not found:
+        raise RecipeError(f"{folder} holds no avatars; expected NAME.avatar beside NAME.run, as created with --keep.")
+    return [found[name] for name in sorted(found)]
 
 
 def evaluate_avatars(
@@ -205,8 +207,8 @@ def costs(case: Case, avatar: Avatar, pack: Pack, drawn: Drawn, scene: Scene) ->
         "fps": round(end_to_end(case.avatar), 1),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
     }
-    minutes = avatar.about.measured.get("minutes")
-    return row | ({} if minutes is None else {"minutes": minutes})
+    measured = avatar.about.measured
+    return row | {name: measured[name] for name in ("minutes", "learned_minutes") if name in measured}
 
 
 def end_to_end(avatar: Path) -> float:
