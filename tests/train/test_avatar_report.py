@@ -55,7 +55,7 @@ def test_a_scene_is_the_held_out_frames(scene, folder):
 def test_the_truth_scores_perfectly_and_blur_costs_sharpness(scene):
     points = track(scene, scene.true)
     own = score(scene, scene.true, (points, points))
-    assert own["psnr_db"] == own["patch_psnr_db"] == 100
+    assert own["psnr_db"] == own["mouth_patch_psnr_db"] == 100
     assert own["ssim"] == own["sharpness"] == 1
     assert own["mouth_error"] == own["eye_error"] == own["lost"] == 0
     assert own["flicker"] == own["flicker_true"]

@@ -50,7 +50,9 @@ PAPER = {
     "quality": "no number is given",
 }
 ROWS = (
-    ("psnr_db", "PSNR, dB", 1), ("ssim", "SSIM", 3), ("patch_psnr_db", "mouth patch PSNR, dB", 1),
+    ("psnr_db", "PSNR, dB", 1), ("ssim", "SSIM", 3), ("mouth_patch_psnr_db", "mouth patch PSNR, dB", 1),
+    ("eyes_patch_psnr_db", "eyes patch PSNR, dB", 1), ("hair_patch_psnr_db", "hair patch PSNR, dB", 1),
+    ("body_patch_psnr_db", "body patch PSNR, dB", 1),
     ("mouth_psnr_db", "mouth box PSNR, dB", 1), ("sharpness", "mouth sharpness, truth 1", 2),
     ("mouth_error", "mouth points, % of the eye distance", 2), ("eye_error", "eye points, %", 2),
     ("lip_gap_error", "lip gap, %", 2), ("lid_gap_error", "lid gap, %", 2),

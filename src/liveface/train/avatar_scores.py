@@ -10,6 +10,7 @@ although the truth does not, so changes are counted on the pixels that are still
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -46,7 +47,7 @@ class Scene:
         rig: the person's geometry and reference picture.
         true: uint8 `[H, W, 3]` each.
         motion: expression absolute, head and gaze relative to the reference; one frame for every picture.
-        mouth: `[T, 2, 3]` boxes of the mouth's patch.
+        boxes: region name to `[T, 2, 3]`, patch pixels to canvas pixels.
         runs: which frames follow each other in time.
         fps: frames per second.
     """
@@ -55,7 +56,7 @@ class Scene:
     rig: Rig
     true: Sequence[Pixels]
     motion: Motion
-    mouth: Array
+    boxes: dict[str, Array]
     runs: list[slice]
     fps: float
 
@@ -78,8 +79,9 @@ class Scene:
         ends = [0, *breaks.tolist(), len(at)]
         runs = [slice(first, last) for first, last in pairwise(ends)]
         frames = pack.frames
-        return Scene(pack.folder.name, pack.rig, [np.array(frames[place]) for place in places], motion,
-                     pack.boxes["mouth"][at], runs, pack.fps)  # fmt: skip
+        boxes = {name: box[at] for name, box in pack.boxes.items()}
+        pictures = [np.array(frames[place]) for place in places]
+        return Scene(pack.folder.name, pack.rig, pictures, motion, boxes, runs, pack.fps)
 
 
 @dataclass(slots=True)
@@ -168,20 +170,21 @@ def score(
 
 
 def _pixels(scene: Scene, pictures: Sequence[Pixels], points: Array) -> Scores:
-    """PSNR and SSIM of frame and mouth, and how sharp the mouth is beside the true one."""
-    rows: dict[str, list[float]] = {name: [] for name in ("psnr_db", "ssim", "patch_psnr_db", "mouth_psnr_db")}
+    """PSNR and SSIM of the frame, PSNR of patches and of the mouth's box, sharpness of the mouth beside the true one."""
+    rows: dict[str, list[float]] = defaultdict(list)
     energy = np.zeros(2)
     height, width = scene.true[0].shape[:2]
     for at, (made, true) in enumerate(zip(pictures, scene.true, strict=True)):
         rows["psnr_db"].append(psnr(made, true))
         rows["ssim"].append(float(ssim_map(made, true).mean()))
-        pair = [cut_patch(picture, scene.mouth[at], "mouth") for picture in (made, true)]
-        rows["patch_psnr_db"].append(psnr(*pair))
+        for name, boxes in scene.boxes.items():
+            pair = [cut_patch(picture, boxes[at], name) for picture in (made, true)]
+            rows[f"{name}_patch_psnr_db"].append(psnr(*pair))
         if np.isfinite(points[at, 0, 0]):
             box = mouth_box(points[at], (width, height))
             rows["mouth_psnr_db"].append(psnr(made[box], true[box]))
             energy += [detail(picture[box]) for picture in (made, true)]
-    scores = {name: float(np.mean(values)) if values else float("nan") for name, values in rows.items()}
+    scores = {name: float(np.mean(values)) for name, values in rows.items()}
     return scores | {"sharpness": float(energy[0] / max(energy[1], 1e-9))}
 
 
