@@ -170,7 +170,7 @@ def score(
 
 
 def _pixels(scene: Scene, pictures: Sequence[Pixels], points: Array) -> Scores:
-    """PSNR and SSIM of the frame, PSNR of patches and of the mouth's box, sharpness of the mouth beside the true one."""
+    """PSNR and SSIM of the frame, PSNR of patches and of the mouth's box, sharpness of the mouth beside the truth's."""
     rows: dict[str, list[float]] = defaultdict(list)
     energy = np.zeros(2)
     height, width = scene.true[0].shape[:2]
