@@ -23,7 +23,7 @@ from liveface.types import Array, Pixels
 
 LOOK_FPS = 4.0
 SECOND_FACE_S = 2.0  # between two looks for another face; they cost 30 ms each
-SHORT_S = (8.0, 30.0)  # grave below the first, advice below the second; likewise all pairs that follow
+SHORT_S = (1.5, 30.0)  # grave below the first, advice below the second; likewise all pairs that follow
 LONG_S = 600.0
 SLOW_FPS = (9.9, 23.5)
 DARK, BRIGHT = (28.0, 60.0), (245.0, 225.0)  # median grey level of the face
@@ -32,7 +32,7 @@ GONE = (0.5, 0.05)  # share of looks without a whole face
 CUT_OFF = (0.5, 0.03)  # share of looks at which the face touches the border
 SECOND = (0.5, 0.0)  # share of looks with another face
 OTHER_SIZE = 0.45  # another face counts when it is at least so large, in heights of the first
-OPEN_PERCENT = (3.0, 12.0)  # 95th percentile of the opening of the lips, percent of the inter-ocular distance
+OPEN_PERCENT = (1.5, 12.0)  # 95th percentile of the opening of the lips, percent of the inter-ocular distance
 BLINK_SHARE = 0.6  # of the usual lid gap; without a lid below, nobody blinked
 BLURRED = 40.0  # median Laplacian variance of the face view
 TURNED_DEG = 22.0  # median turn of the head

@@ -33,9 +33,15 @@ CLIP_SEEN = 300  # most frames of a single clip that are looked at
 PORTRAITS, TAKES, TAKE_FRAMES = 120, 8, 5  # photos in the corpus, and the short takes each is drawn in
 SAME_CAMERA = 0.05  # relative difference of the face's size between takes of one camera
 SMALL = PackOptions(most=PERSON_FRAMES, canvases=14, held_canvases=12, refine=False)
-SPEAKER, SPEAKER_TAKES = "GRID_s1", 6
-EVALUATED_VIDEOS = {"obama": ("lia__obama",), "driving": ("personalive__driving-video",)}
-EVALUATED_PHOTOS = 3
+SPEAKER, SPEAKER_TAKES, SPEAKER_EVERY = "GRID_s1", 6, 3
+"""One person with hundreds of clips: how many in the corpus, and every how many-th for the own avatar."""
+EVALUATED_VIDEOS = {"obama": "lia__obama", "driving": "personalive__driving-video"}
+EVALUATED_PHOTOS = (
+    "portraits/open/webmorph/webmorphr-stim__neutral-front__010-03.jpg",
+    "portraits/open/us-congress/us-house__1024x1024__mondaire-jones.jpg",
+    "portraits/permissive/personalive__demo__ref-image.jpg",
+)
+"""Shut lips, a smile with teeth, long loose hair."""
 
 Job = tuple[str, Callable[[], Source], PackOptions]
 """Name of the pack, what makes its source, how large the pack may be."""
@@ -68,8 +74,10 @@ def videos(
     takes = np.concatenate([np.full(len(track.score), number, np.int32) for number, track in enumerate(tracks)])
     points, score = (np.concatenate([getattr(track, field) for track in tracks]) for field in ("points", "score"))
     joined = Track(points, score, takes, tracks[0].size, tracks[0].fps)
-    marks = tuple(held[at] for at in kept)
-    return Videos(name, tuple(found[at][1] for at in kept), joined.fps, marks, joined)
+    marks = [held[at] for at in kept]
+    if len(marks) > 1 and not any(mark in (None, True) for mark in marks):
+        marks[-1] = True  # the take that was meant to be held out is of another camera
+    return Videos(name, tuple(found[at][1] for at in kept), joined.fps, tuple(marks), joined)
 
 
 def _face_px(track: Track) -> float:
@@ -142,18 +150,16 @@ def corpus(data: Path, cache: Path) -> Iterator[Job]:
 
 def evaluation(data: Path, cache: Path) -> Iterator[Job]:
     """Three people on video and three photos that no training saw."""
-    for name, stems in EVALUATED_VIDEOS.items():
-        yield name, _bind(videos, name, cache, data, list(stems), (None,) * len(stems)), PackOptions()
+    for name, clip in EVALUATED_VIDEOS.items():
+        yield name, _bind(videos, name, cache, data, [clip], (None,)), PackOptions()
     held, names = held_out_clips(data), _identities(data, "video")
-    grid = [file for file in clips(data) if names.get(str(file.relative_to(data))) == SPEAKER]
-    yield (
-        "grid_s1",
-        _bind(videos, SPEAKER, cache, data, [f.stem for f in grid], tuple(f.stem in held for f in grid)),
-        PackOptions(),
+    grid = [file.stem for file in clips(data) if names.get(str(file.relative_to(data))) == SPEAKER]
+    stems = sorted(
+        [stem for stem in grid if stem in held] + [stem for stem in grid if stem not in held][::SPEAKER_EVERY]
     )
-    files = portraits(data, cache, held=True)
-    for at in np.linspace(3, len(files) - 4, EVALUATED_PHOTOS).astype(int):
-        yield Path(files[at]).stem, _bind(_full, data, files[at]), PackOptions()
+    yield "grid_s1", _bind(videos, SPEAKER, cache, data, stems, tuple(stem in held for stem in stems)), PackOptions()
+    for file in EVALUATED_PHOTOS:
+        yield Path(file).stem, _bind(_full, data, file), PackOptions()
 
 
 def _last_held(count: int) -> tuple[bool | None, ...]:

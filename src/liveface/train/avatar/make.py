@@ -7,6 +7,7 @@ kept are half spread evenly and half the ones that differ most in their motion f
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -25,6 +26,7 @@ from liveface.render.mesh import ABSOLUTE
 from liveface.render.topology import CHIN
 from liveface.signals.face import FaceTracker
 from liveface.train.avatar.canvas import Cutter, Shoulders
+from liveface.train.avatar.capture import require
 from liveface.train.avatar.pack import Pack, PackWriter
 from liveface.train.avatar.quality import Looks, RejectedSheet, counts
 from liveface.train.avatar.refine import Refiner
@@ -35,6 +37,8 @@ from liveface.types import ARKIT_INDEX, ARKIT_NAMES, HOUSE_FPS, Array, Motion, P
 LEAST_FRAMES = 24  # good ones that may be learned
 TAKE_APART = 1000  # added to the frame numbers from take to take, so that no neighbours are made up
 _MEANING = np.array([0.3 if name.startswith(("cheek", "nose")) else 1.0 for name in ARKIT_NAMES], np.float32)
+
+_log = logging.getLogger(__name__)
 
 Cut = tuple[dict[str, Pixels], dict[str, Pixels], tuple[Pixels, Pixels], dict[str, npt.NDArray[Any]]]
 """True and warped patches by region, the true and the warped canvas, values by file and name."""
@@ -82,10 +86,15 @@ def make_pack(source: Source, folder: Path, options: PackOptions | None = None, 
         say: told the progress.
 
     Raises:
+        SignalError: the recording cannot be learned from, see `capture`.
         FaceError: no face in the source.
         RecipeError: too few good frames to learn from.
     """
     options, say, since = options or PackOptions(), say or _silent, time.perf_counter()
+    findings = source.check()
+    require(findings, source.name)
+    for finding in findings:
+        _log.warning("%s: %s", source.name, finding.words)
     track, looks = _look(source, say)
     raw = solve(track)
     held = _held_out(source, track)
@@ -98,7 +107,8 @@ def make_pack(source: Source, folder: Path, options: PackOptions | None = None, 
         writer.add(*frame)
     (folder / "rejected.png").unlink(missing_ok=True)
     rejected.save(folder / "rejected.png")
-    return writer.finish(_info(source, plan, kept, time.perf_counter() - since))
+    info = _info(source, plan, kept, time.perf_counter() - since)
+    return writer.finish({**info, "capture": [finding.words for finding in findings]})
 
 
 def _look(source: Source, say: Say) -> tuple[Track, Looks]:

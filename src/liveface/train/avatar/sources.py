@@ -20,6 +20,7 @@ from liveface.errors import SignalError
 from liveface.motion.audio import SpeechToMotion
 from liveface.motion.idle import IdleMotion, joined
 from liveface.signals.media import probe, read_audio, read_video
+from liveface.train.avatar.capture import Finding, check_recording
 from liveface.train.avatar.sweeps import SWEEPS, sweep
 from liveface.train.avatar.teachers import Teacher
 from liveface.train.avatar.track import Track
@@ -68,6 +69,10 @@ class Source(Protocol):
     @property
     def frames_estimate(self) -> int: ...
 
+    def check(self) -> list[Finding]:
+        """What is wrong with the recording."""
+        ...
+
     def frames(self) -> Iterator[tuple[int, Pixels]]:
         """Number of the take, and the picture."""
         ...
@@ -112,6 +117,10 @@ class Videos:
         if self.known is not None:
             return len(self.known.score)
         return sum(read_video(file, self.fps).frames_estimate for file in self.files)
+
+    def check(self) -> list[Finding]:
+        """What is wrong with the files; those that were tracked before are not looked at again."""
+        return [] if self.known is not None else [found for file in self.files for found in check_recording(file)]
 
     def frames(self) -> Iterator[tuple[int, Pixels]]:
         """Number of the file, and the picture."""
@@ -159,6 +168,10 @@ class Taught:
     def frames_estimate(self) -> int:
         """Frames of the whole programme."""
         return sum(len(motion) for motion in self.motions)
+
+    def check(self) -> list[Finding]:
+        """Nothing: a photo that has no usable face was refused when the teacher took it."""
+        return []
 
     def frames(self) -> Iterator[tuple[int, Pixels]]:
         """Number of the take, and the picture."""
