@@ -53,7 +53,7 @@ def living(folder, monkeypatch, size=(360, 640), **values):
     grid = (size[1] // 8, size[0] // 8)
     made = {
         "tiny_compositor.tflite": tiny_network(
-            {"canvas": (1, *half, 10), "features": (1, *grid, 16)}, {"residual": (1, *grid, 192)}, low=-0.02, high=0.02
+            {"canvas": (1, *half, 10), "features": (1, *grid, 16)}, {"residual": (1, *grid, 192)}, low=-0.02, high=0.02, gain=0.0
         ),
         "tiny_appearance.tflite": tiny_network({"reference": (1, *half, 3)}, {"features": (1, *grid, 16)}),
     }

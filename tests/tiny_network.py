@@ -39,12 +39,12 @@ class _Graph:
         return operator.outputs[0]
 
 
-def tiny_network(inputs, outputs, seed=0, low=0.0, high=1.0):
+def tiny_network(inputs, outputs, seed=0, low=0.0, high=1.0, gain=1.0):
     """The bytes of a `.tflite`.
 
     Args:
         inputs, outputs: name to shape, all float32.
-        seed: of its numbers, low to high.
+        seed: of its numbers, low to high; gain: of the inputs' mean.
     """
     op, random, graph = schema.BuiltinOperator, np.random.default_rng(seed), _Graph()
     places = {name: graph.tensor(name, shape) for name, shape in inputs.items()}
@@ -59,6 +59,8 @@ def tiny_network(inputs, outputs, seed=0, low=0.0, high=1.0):
             if total is None
             else graph.call(op.ADD, [total, mean], [], schema.BuiltinOptions.AddOptions, schema.AddOptionsT())
         )
+    size = graph.tensor("gain", [], np.float32(gain))
+    total = graph.call(op.MUL, [total, size], [], schema.BuiltinOptions.MulOptions, schema.MulOptionsT())
     ends = {}
     for name, shape in outputs.items():
         row = graph.tensor(f"row_{name}", [shape[-1]], random.uniform(low, high, shape[-1]).astype(np.float32))

@@ -59,7 +59,7 @@ def describe_avatar(avatar: Avatar, size: int) -> list[str]:
     kept = sum(len(content) for content in avatar.networks.values())
     lines = [
         f"name: {about.name}; made {about.made} by {about.maker} with {about.tool}",
-        f"made from: {about.source}, pictures from {about.teacher}",
+        f"made from: a {about.source}" + ("" if about.source == about.teacher else f", taught by {about.teacher}"),
         f"consent: {about.consent}",
         f"licence: {about.licence}",
         "synthetic: yes, and every video of it says so",

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -66,6 +67,27 @@ class Meter:
             self._open = False
 
 
+class Steps:
+    """Progress of a creation on standard error: a line when something is new, else one every few seconds.
+
+    Called with the stage, how far it is from 0 to 1, and words about it, which are never left out.
+    """
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._stage, self._told = "", -PLAIN_EVERY_S
+
+    def __call__(self, stage: str, share: float, words: str) -> None:
+        """Take a step of the work."""
+        now = time.monotonic()
+        due = words or stage != self._stage or now - self._told >= PLAIN_EVERY_S
+        if self._quiet or not due:
+            return
+        self._stage, self._told = stage, now
+        sys.stderr.write(f"{stage:<10} {share:4.0%}  {words}".rstrip() + "\n")
+        sys.stderr.flush()
+
+
 def size(text: str) -> tuple[int, int]:
     """`360x640`, or the name of a preset."""
     from liveface.session import SIZES
@@ -113,6 +135,8 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("photo", help="a picture with a face, or an avatar")
     one.add_argument("driver", help="speech, a video with a face, or a motion file; - reads standard input")
     one.add_argument("-o", "--output", required=True, help="MP4 to write; - writes to standard output")
+    one = verb("create", create, "make an avatar of a video or a photo of one person (needs the train extra)")
+    _create_options(one)
     one = verb("track", track, "video of a face to motion")
     one.add_argument("video")
     one.add_argument("-o", "--output", required=True, help="Live Link Face .csv, or .lfm")
@@ -169,6 +193,28 @@ def _look_options() -> argparse.ArgumentParser:
     return looks
 
 
+def _create_options(one: argparse.ArgumentParser) -> None:
+    one.add_argument("source", help="30 s to 5 min of video of one person, or a photo")
+    one.add_argument("-o", "--output", required=True, help="avatar to write, ending in .avatar")
+    one.add_argument("--minutes", type=float, default=5.0, help="of learning, at most (5)")
+    one.add_argument("--size", dest="networks", default="base", help="of the networks: small, base, large (base)")
+    one.add_argument("--canvas", type=size, default=(360, 640), help="360x640, or 384x672 (360x640)")
+    one.add_argument("--teacher", default="mesh", help="who animates a photo (mesh)")
+    one.add_argument(
+        "--driver", action="append", default=[], metavar="FILE", help="moves a photo too: speech, video or motion"
+    )
+    one.add_argument("--scratch", action="store_true", help="start from chance, not from the weights that ship")
+    one.add_argument("--resume", action="store_true", help="go on with a creation that was stopped")
+    one.add_argument("--run", dest="run_folder", help="folder for what lies in between (OUTPUT with .run)")
+    one.add_argument("--keep", action="store_true", help="leave that folder in place, to go on or to evaluate")
+    one.add_argument("--report", help="page about the avatar (OUTPUT with .report.html)")
+    one.add_argument("--name", default="", help="of the avatar (the source's)")
+    one.add_argument("--maker", default="", help="who makes it (this user)")
+    one.add_argument("--consent", help="by whose consent, in your own words")
+    one.add_argument("--licence", help="under which the avatar may be used")
+    one.add_argument("--seed", type=int, default=0, help="of every random choice")
+
+
 def _looks(given: argparse.Namespace) -> dict[str, Any]:
     names = ("size", "fps", "face", "motion_scale", "head", "blink", "seed", "renderer", "threads")
     return {name: getattr(given, name) for name in names}
@@ -208,6 +254,43 @@ def demo(given: argparse.Namespace) -> int:
         stages = ", ".join(f"{name} {times['p50']:.1f}" for name, times in report.stages.items())
         sys.stderr.write(f"milliseconds a frame (median): {stages}; peak memory {peak_memory_mb():.0f} MB\n")
         sys.stderr.write(_made(report) + "\n")
+    return 0
+
+
+def create(given: argparse.Namespace) -> int:
+    """Video or photo to avatar."""
+    for name in ("torch", "litert_torch", "ai_edge_quantizer", "scipy"):  # said at once, not after minutes of work
+        if find_spec(name) is None:
+            raise _needs_train(ModuleNotFoundError(name=name))
+    from liveface.avatar import CONSENT, LICENCE
+    from liveface.train.create import CreateOptions
+    from liveface.train.create import create as run
+
+    options = CreateOptions(
+        name=given.name,
+        maker=given.maker,
+        consent=given.consent or CONSENT,
+        licence=given.licence or LICENCE,
+        minutes=given.minutes,
+        size=given.networks,
+        canvas=given.canvas,
+        teacher=given.teacher,
+        drivers=tuple(Path(file) for file in given.driver),
+        pretrained=not given.scratch,
+        resume=given.resume,
+        keep=given.keep,
+        seed=given.seed,
+    )
+    steps = Steps(quiet=given.quiet)
+    try:
+        made = run(given.source, given.output, options, run=given.run_folder, report=given.report, say=steps)
+    except KeyboardInterrupt:
+        return _ended("stopped; what was learned is kept, and the same command with --resume goes on.")
+    if not given.quiet:
+        size_mb = made.path.stat().st_size / 1e6
+        why = "quality no longer rose" if made.settled else "its time was over"
+        sys.stderr.write(f"{made.path}: {size_mb:.1f} MB, made in {made.minutes:.1f} minutes ({why})\n")
+        sys.stderr.write(f"{made.report}: pictures, curves and held-out numbers\n")
     return 0
 
 
@@ -399,9 +482,9 @@ def _tell(sentence: str) -> None:
     sys.stderr.write(f"{clear}liveface: {sentence}\n")
 
 
-def _ended() -> int:
+def _ended(sentence: str = "stopped; nothing was written.") -> int:
     """What is said and returned after Ctrl-C (130) or a request to end (143)."""
-    _tell("stopped; nothing was written.")
+    _tell(sentence)
     return 143 if signal.SIGTERM in _stopped else 130
 
 
