@@ -74,7 +74,7 @@ def test_int8_costs_little_quality(eyes):
     _, samples, true, made = eyes
     truths = list(true[:, :3].permute(0, 2, 3, 1).numpy())
     loss = quality_loss(made, samples, truths, truths)
-    assert loss["float_db"] > 25
+    assert loss["float_db"] > 20
     assert loss["loss_db"] <= MOST_LOSS_DB
 
 

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from liveface.errors import RecipeError
 from liveface.nets.liveface import Compositor
 from liveface.render.liveface.sizes import sizes_of
-from liveface.train.compositor_data import FEATURE_STEP, Faults, People, band
+from liveface.train.compositor_data import BAND_STEP, FEATURE_STEP, Faults, People, band
 from liveface.train.compositor_score import CLEAN, USUAL, exams_of, painter_of, save_sheet, scores
 from liveface.train.loop import Run
 from liveface.train.recipe import parse_options
@@ -40,16 +40,18 @@ class CompositorOptions:
         size: name of the networks' size.
         people: persons in a step; the recipe's batch is shared by them.
         rows: canvas rows that a step sees, a multiple of 64.
-        slope: weight of the slopes' error; patch: extra weight where patches lie; harm: of doing worse than nothing.
+        slope: weight of the slopes' error; texture: of slopes that are weaker or stronger than true around a pixel.
+        patch: extra weight where patches lie; harm: weight of doing worse than nothing.
         faults: how much patches are spoilt, see `Faults`; 1 is the usual.
-        unseen: people never learned from, besides every eighth.
+        unseen: patterns of names of people never learned from, besides one in eight.
     """
 
     packs: str
     size: str = "base"
-    people: int = 3
-    rows: int = 384
+    people: int = 2
+    rows: int = 320
     slope: float = 1.0
+    texture: float = 0.3
     patch: float = 3.0
     harm: float = 0.5
     faults: float = 1.0
@@ -80,6 +82,10 @@ class CompositorTask:
     def __init__(self, run: Run) -> None:
         self.run, recipe = run, run.recipe
         self.options = parse_options(CompositorOptions, recipe.options, f"the table [task] of recipe {recipe.name!r}")
+        if self.options.rows % BAND_STEP:
+            raise RecipeError(
+                f"recipe {recipe.name!r} shows {self.options.rows} rows; expected a multiple of {BAND_STEP}: change it."
+            )
         if recipe.batch % self.options.people:
             raise RecipeError(
                 f"recipe {recipe.name!r} has a batch of {recipe.batch} for {self.options.people} people; expected a "
@@ -105,16 +111,15 @@ class CompositorTask:
         """Draw people and frames."""
         options = self.options
         each, faults = self.run.recipe.batch // options.people, Faults(*(options.faults * v for v in _values(Faults())))
-        drawn = [self.people.draw(each, faults, self.random) for _ in range(options.people)]
+        rows = band(self.people.height, options.rows, self.random)
+        drawn = [self.people.draw(each, faults, rows, self.random) for _ in range(options.people)]
         sights = [sight for _, several in drawn for sight in several]
-        rows = band(sights[0].canvas.shape[0], options.rows, self.random)
-        half = slice(rows.start // 2, rows.stop // 2)
         return Batch(
             self._tensor([reference for reference, _ in drawn]),
             torch.arange(options.people, device=self.run.device).repeat_interleave(each),
-            self._tensor([sight.canvas[rows] for sight in sights]),
-            self._tensor([sight.truth[rows] for sight in sights]),
-            self._tensor([sight.seen[half] for sight in sights]),
+            self._tensor([sight.canvas for sight in sights]),
+            self._tensor([sight.truth for sight in sights]),
+            self._tensor([sight.seen for sight in sights]),
             slice(rows.start // FEATURE_STEP, rows.stop // FEATURE_STEP),
         )
 
@@ -130,15 +135,21 @@ class CompositorTask:
             features = network.appearance(batch.references)[batch.owner][:, :, batch.cells]
             residual = network(batch.seen, features)
         made = batch.canvas + residual.float()
-        pixel, slope, harm = losses(made, batch, self.options.patch)
-        loss = pixel + self.options.slope * slope + self.options.harm * harm
+        found = losses(made, batch, self.options.patch)
+        weights = {
+            "pixel": 1.0,
+            "slope": self.options.slope,
+            "texture": self.options.texture,
+            "harm": self.options.harm,
+        }
+        loss = torch.stack([weights[name] * value for name, value in found.items()]).sum()
         optimizer = self.optimizers["main"]
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.run.average_gradients(network.parameters())
         nn.utils.clip_grad_norm_(network.parameters(), self.run.recipe.clip)
         optimizer.step()
-        return {"pixel": float(pixel.detach()), "slope": float(slope.detach()), "harm": float(harm.detach())}
+        return {name: float(value.detach()) for name, value in found.items()}
 
     def evaluate(self, network: nn.Module) -> dict[str, float]:
         """Scores of people seen and unseen, and of unseen ones whose patches are faultless."""
@@ -159,15 +170,28 @@ def _values(faults: Faults) -> list[float]:
     return [faults.blur, faults.ghost, faults.colour, faults.shift, faults.noise, faults.missing]
 
 
-def losses(made: Tensor, batch: Batch, patch: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Weighted errors of pixels and of slopes, and how much worse than the composed picture it is."""
+def losses(made: Tensor, batch: Batch, patch: float) -> dict[str, Tensor]:
+    """Errors of pixels, slopes and texture, heavier where patches lie, and how much worse than composed it is.
+
+    `texture` compares the mean steepness of cells of 8x8 pixels: a blur that is right on average is still a blur.
+    """
     drawn = batch.seen[:, 3:7].amax(1, keepdim=True)
     weight = 1 + patch * F.interpolate(drawn, scale_factor=2.0)  # [B, 1, rows, W]
     weight = weight / weight.mean()
-    wrong = made - batch.truth
-    error = wrong.abs()
+    error = (made - batch.truth).abs()
     before = (batch.canvas - batch.truth).abs()
-    pixel = (weight * error).mean()
-    down = (wrong[:, :, 1:] - wrong[:, :, :-1]).abs() * weight[:, :, 1:]
-    across = (wrong[..., 1:] - wrong[..., :-1]).abs() * weight[..., 1:]
-    return pixel, down.mean() + across.mean(), (weight * F.relu(error - before)).mean()
+    wrong, steepness = torch.zeros((), device=made.device), torch.zeros((), device=made.device)
+    cells = F.avg_pool2d(weight, 8)
+    for across in (False, True):
+        rise, true = _slope(made, across=across), _slope(batch.truth, across=across)
+        wrong = wrong + (weight * (rise - true).abs()).mean()
+        steepness = steepness + (cells * (F.avg_pool2d(rise.abs(), 8) - F.avg_pool2d(true.abs(), 8)).abs()).mean()
+    return {
+        "pixel": (weight * error).mean(), "slope": wrong, "texture": steepness,
+        "harm": (weight * F.relu(error - before)).mean(),
+    }  # fmt: skip
+
+
+def _slope(x: Tensor, *, across: bool) -> Tensor:
+    """Differences of neighbours `[B, C, H, W]`, the last one zero."""
+    return F.pad(x[..., 1:] - x[..., :-1], (0, 1)) if across else F.pad(x[:, :, 1:] - x[:, :, :-1], (0, 0, 0, 1))

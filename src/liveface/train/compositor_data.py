@@ -9,8 +9,10 @@ or below it, aligned to the coarsest grid.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import cv2
@@ -25,7 +27,7 @@ from liveface.types import Array, Pixels
 
 FEATURE_STEP = 8  # canvas pixels per cell of the appearance grid
 BAND_STEP = 64  # canvas rows between two possible bands: two cells of the coarsest grid
-UNSEEN_EVERY = 8  # of the identities in alphabetical order, one in so many is never learned from
+UNSEEN_EVERY = 8  # one identity in so many is never learned from; its name decides, so that more packs change nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +171,7 @@ class People:
 
     Args:
         folder: of packs, one folder each.
-        unseen: names that are never learned from, besides every eighth in alphabetical order.
+        unseen: patterns of names that are never learned from, besides one in eight.
 
     Raises:
         RecipeError: fewer than two packs.
@@ -179,15 +181,21 @@ class People:
         names = sorted(path.parent.name for path in folder.glob("*/pack.json"))
         if len(names) < 2:
             raise RecipeError(f"{folder} holds {len(names)} packs; expected at least 2: make packs of more people.")
-        hidden = set(names[UNSEEN_EVERY - 1 :: UNSEEN_EVERY] or names[-1:]) | set(unseen)
+        hidden = {name for name in names if zlib.crc32(name.encode()) % UNSEEN_EVERY == 0}
+        hidden |= {name for name in names for pattern in unseen if fnmatch(name, pattern)}
         everyone = [Person(folder / name) for name in names]
         self.seen = [person for person in everyone if person.name not in hidden and len(person.learnt)]
         self.unseen = [person for person in everyone if person.name in hidden]
         if not self.seen or not self.unseen:
             raise RecipeError(f"{folder} leaves nobody to learn from or nobody to test on; make packs of more people.")
 
-    def draw(self, count: int, faults: Faults, random: np.random.Generator) -> tuple[Pixels, list[Sight]]:
-        """Some frames of one person to learn from, lit and mirrored at random: the reference and the frames."""
+    @property
+    def height(self) -> int:
+        """Rows of the canvas."""
+        return int(self.seen[0].frames.shape[1])
+
+    def draw(self, count: int, faults: Faults, rows: slice, random: np.random.Generator) -> tuple[Pixels, list[Sight]]:
+        """Some frames of one person to learn from, lit and mirrored at random: the reference and `rows` of frames."""
         person = self.seen[int(random.integers(len(self.seen)))]
         strength = random.random() ** 0.7
         mild = Faults(
@@ -195,13 +203,13 @@ class People:
             faults.noise * strength, faults.missing,
         )  # fmt: skip
         sights = [person.sight(int(random.choice(person.learnt)), mild, random) for _ in range(count)]
-        table = tone(random)
+        table, half = tone(random), slice(rows.start // 2, rows.stop // 2)
         mirrored = random.random() < 0.5
         return varied(person.reference, table, mirrored=mirrored), [
             Sight(
-                varied(one.canvas, table, mirrored=mirrored),
-                _varied_seen(one.seen, table, mirrored=mirrored),
-                varied(one.truth, table, mirrored=mirrored),
+                varied(one.canvas[rows], table, mirrored=mirrored),
+                _varied_seen(one.seen[half], table, mirrored=mirrored),
+                varied(one.truth[rows], table, mirrored=mirrored),
             )
             for one in sights
         ]
@@ -215,19 +223,19 @@ def tone(random: np.random.Generator) -> npt.NDArray[np.uint8]:
 
 def varied(picture: Pixels, table: npt.NDArray[np.uint8], *, mirrored: bool) -> Pixels:
     """A picture under another exposure, mirrored or not."""
-    lit = table[picture]
-    return np.ascontiguousarray(lit[:, ::-1]) if mirrored else lit
+    lit = cv2.LUT(picture, table)
+    return np.asarray(cv2.flip(lit, 1) if mirrored else lit)
 
 
 def _varied_seen(seen: Pixels, table: npt.NDArray[np.uint8], *, mirrored: bool) -> Pixels:
     """The same for the compositor's input; alphas keep their values."""
-    lit = table[seen]
+    lit = cv2.LUT(seen, table)
     lit[..., 3:7] = seen[..., 3:7]
-    return np.ascontiguousarray(lit[:, ::-1]) if mirrored else lit
+    return np.ascontiguousarray(lit[:, ::-1]) if mirrored else np.asarray(lit)
 
 
 def band(height: int, rows: int, random: np.random.Generator) -> slice:
-    """Canvas rows that one step learns on: `rows` of `height`, at an aligned place."""
+    """Canvas rows that one step learns on: `rows` of `height`, at an aligned place, more often near the middle."""
     places = (height - rows) // BAND_STEP
-    first = int(random.integers(places + 1)) * BAND_STEP
+    first = round(float(random.beta(1.5, 1.5)) * places) * BAND_STEP
     return slice(first, first + rows)
