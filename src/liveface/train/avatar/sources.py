@@ -31,6 +31,7 @@ MOST_RATE = 31.0  # a quicker video is read at half its rate, or a third
 HELD_SHARE = 0.15  # of a video, in whole seconds from its end
 HELD_MOST_S = 20.0
 GAP_S = 0.4  # left out between what is learned and what is held out
+SWEPT_SHARE = 0.5  # most of what is learned that sweeps and drivers make up; the rest is speech and idle life
 SPEECH_HELD = 0.2  # of the bundled recording's end is spoken only in held-out takes
 
 
@@ -185,23 +186,23 @@ def programme(
 ) -> list[tuple[Motion, bool]]:
     """Expressive motion for a teacher: speech, listening, sweeps and the motion of drivers; about `frames` in all.
 
-    The bundled speech is spoken again with other idle life, louder and softer, until the frames are filled; the end of
+    The bundled speech is spoken again with other idle life, larger and smaller, until the frames are filled; the end of
     the recording is spoken in held-out takes only, which are about 15 % of the frames.
 
     Args:
         drivers: videos, recordings or motion files whose motion is used too.
         sweeps: names of the sweeps, in `sweeps.SWEEPS`.
     """
-    held_frames = round(HELD_SHARE * frames)
+    learned = round((1 - HELD_SHARE) * frames)
     body, end = spoken()
-    out: list[tuple[Motion, bool]] = [(sweep(name, seed), False) for name in sweeps]
+    made = [sweep(name, seed) for name in sweeps]
     for number, file in enumerate(drivers):
         parts = [motion for motion, _ in open_driver(file, HOUSE_FPS, Dials(seed=seed + number)).stream(_no_clock)]
-        out.append((replace(Motion.concat([replace(part, landmarks=None) for part in parts])), False))
-    out.append((IdleMotion(seed + 50, head=1.5).run(max(HOUSE_FPS, frames // 12)), False))
-    left = frames - held_frames - sum(len(motion) for motion, _ in out)
-    out += [(motion, False) for motion in _repeated(body, max(left, HOUSE_FPS), seed)]
-    return _cut(out, frames - held_frames) + [(motion, True) for motion in _repeated(end, held_frames, seed + 100)]
+        made.append(Motion.concat([replace(part, landmarks=None) for part in parts]))
+    made = [*_shortened(made, round(SWEPT_SHARE * learned)), IdleMotion(seed + 50, head=1.5).run(max(2, learned // 12))]
+    made += _repeated(body, max(2, learned - sum(len(motion) for motion in made)), seed)
+    held = _repeated(end, max(2, frames - learned), seed + 100)
+    return [(motion, False) for motion in made] + [(motion, True) for motion in held]
 
 
 def snippets(full: list[tuple[Motion, bool]], count: int, length: int, seed: int) -> list[tuple[Motion, bool]]:
@@ -239,11 +240,10 @@ def _repeated(motion: Motion, frames: int, seed: int) -> Iterator[Motion]:
         turn += 1
 
 
-def _cut(parts: list[tuple[Motion, bool]], frames: int) -> list[tuple[Motion, bool]]:
+def _shortened(parts: list[Motion], frames: int) -> list[Motion]:
     """The parts, each shortened alike when together they are longer than `frames`."""
-    total = sum(len(motion) for motion, _ in parts)
-    share = min(1.0, frames / max(total, 1))
-    return [(motion[: max(2, round(len(motion) * share))], held) for motion, held in parts]
+    share = min(1.0, frames / max(sum(len(motion) for motion in parts), 1))
+    return [motion[: max(2, round(len(motion) * share))] for motion in parts]
 
 
 def _no_clock(_stage: str, _seconds: float) -> None:
