@@ -48,7 +48,7 @@ def face_view(pixels: Pixels, points: Array) -> Pixels:
     size = max(float(np.hypot(*across)), 1.15 * float(np.linalg.norm(points[152, :2] - points[10, :2])) / 1.7)
     scale = VIEW_PX / (VIEW_E * 0.7 * size)
     turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) * scale
-    middle = 0.5 * (points[:468, :2].min(0) + points[:468, :2].max(0))
+    middle = points[[10, 152, 234, 454], :2].mean(0)  # forehead, chin, both cheeks
     matrix = np.column_stack([turn, (VIEW_PX - 1) / 2 - turn @ middle])
     source = pixels
     if scale < 0.5:  # averaged down first, so that sharpness is not a matter of aliasing
