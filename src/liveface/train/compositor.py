@@ -180,18 +180,24 @@ def losses(made: Tensor, batch: Batch, patch: float) -> dict[str, Tensor]:
     weight = weight / weight.mean()
     error = (made - batch.truth).abs()
     before = (batch.canvas - batch.truth).abs()
-    wrong, steepness = torch.zeros((), device=made.device), torch.zeros((), device=made.device)
+    wrong = made - batch.truth
+    down = (weight[:, :, 1:] * _slope(wrong, across=False).abs()).mean()
+    across = (weight[..., 1:] * _slope(wrong, across=True).abs()).mean()
+    grey, true = made.mean(1, keepdim=True), batch.truth.mean(1, keepdim=True)
     cells = F.avg_pool2d(weight, 8)
-    for across in (False, True):
-        rise, true = _slope(made, across=across), _slope(batch.truth, across=across)
-        wrong = wrong + (weight * (rise - true).abs()).mean()
-        steepness = steepness + (cells * (F.avg_pool2d(rise.abs(), 8) - F.avg_pool2d(true.abs(), 8)).abs()).mean()
+    apart = [_steepness(grey, across=way) - _steepness(true, across=way) for way in (False, True)]
     return {
-        "pixel": (weight * error).mean(), "slope": wrong, "texture": steepness,
+        "pixel": (weight * error).mean(), "slope": down + across,
+        "texture": torch.stack([(cells * one.abs()).mean() for one in apart]).sum(),
         "harm": (weight * F.relu(error - before)).mean(),
     }  # fmt: skip
 
 
 def _slope(x: Tensor, *, across: bool) -> Tensor:
-    """Differences of neighbours `[B, C, H, W]`, the last one zero."""
-    return F.pad(x[..., 1:] - x[..., :-1], (0, 1)) if across else F.pad(x[:, :, 1:] - x[:, :, :-1], (0, 0, 0, 1))
+    """Differences of neighbours along rows or columns, one fewer than there are pixels."""
+    return x[..., 1:] - x[..., :-1] if across else x[:, :, 1:] - x[:, :, :-1]
+
+
+def _steepness(x: Tensor, *, across: bool) -> Tensor:
+    """Mean absolute slope of cells of 8x8 pixels."""
+    return F.avg_pool2d(F.pad(_slope(x, across=across).abs(), (0, 1) if across else (0, 0, 0, 1)), 8)

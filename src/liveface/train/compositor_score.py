@@ -43,7 +43,7 @@ class Exam:
     sight: Sight
 
 
-def exams_of(people: Sequence[Person], faults: Faults, frames: int = 2, most: int = 24) -> list[Exam]:
+def exams_of(people: Sequence[Person], faults: Faults, *, frames: int = 2, most: int = 24) -> list[Exam]:
     """Held-out frames of at most `most` people, evenly spread; the same ones and the same faults at every call."""
     able = [person for person in people if len(person.held)]
     picked = [able[at] for at in np.unique(np.linspace(0, len(able) - 1, min(most, len(able))).astype(int))]
