@@ -47,24 +47,33 @@ def paper(**values):
     return Avatar(**{**parts, **values})
 
 
-def living(folder, monkeypatch, size=(360, 640), **values):
-    """An avatar of the embedded portrait that can be drawn; its shared networks lie in `folder` for this test."""
+def share(folder, monkeypatch, size=(360, 640)):
+    """Put tiny shared networks in `folder` in place of the package's, for this test; role to `Shared`."""
     half = (size[1] // 2, size[0] // 2)
     grid = (size[1] // 8, size[0] // 8)
     made = {
-        "tiny_compositor.tflite": tiny_network(
-            {"canvas": (1, *half, 10), "features": (1, *grid, 16)}, {"residual": (1, *grid, 192)}, low=-0.02, high=0.02, gain=0.0
+        "compositor": tiny_network(
+            {"canvas": (1, *half, 10), "features": (1, *grid, 16)},
+            {"residual": (1, *grid, 192)},
+            low=-0.02,
+            high=0.02,
+            gain=0.0,
         ),
-        "tiny_appearance.tflite": tiny_network({"reference": (1, *half, 3)}, {"features": (1, *grid, 16)}),
+        "appearance": tiny_network({"reference": (1, *half, 3)}, {"features": (1, *grid, 16)}),
     }
     entries = {}
-    for name, content in made.items():
+    for role, content in made.items():
+        name = f"{role}_base_{size[0]}x{size[1]}.tflite"
         (folder / name).write_bytes(content)
         entries[name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     manifest, path = weights.manifest(), weights.path
     monkeypatch.setattr(weights, "manifest", lambda *_: {**manifest, **entries})
     monkeypatch.setattr(weights, "path", lambda name: folder / name if name in entries else path(name))
-    rig = Rig.of(read_image(path("portrait.jpg")), size)
+    return {name.split("_")[0]: Shared(name, entry["sha256"]) for name, entry in entries.items()}
+
+
+def tiny_decoders():
+    """A network for every region, of the right shapes."""
     networks = {}
     for name, region in REGIONS.items():
         inputs = {name: (1, CONTROL_SIZES[name])} if name in CONTROL_SIZES else {
@@ -72,9 +81,14 @@ def living(folder, monkeypatch, size=(360, 640), **values):
         }  # fmt: skip
         width, height = region.size
         networks[name] = tiny_network(inputs, {"patch": (1, height // 8, width // 8, 256)})
+    return networks
+
+
+def living(folder, monkeypatch, size=(360, 640), **values):
+    """An avatar of the embedded portrait that can be drawn; its shared networks lie in `folder` for this test."""
+    shared = share(folder, monkeypatch, size)
+    rig = Rig.of(read_image(weights.path("portrait.jpg")), size)
     boxes = {name: RegionBox(region.size, region.every, tuple(float(x) for x in rig.rest_boxes[name].ravel()))
              for name, region in REGIONS.items()}  # fmt: skip
-    shared = {role: Shared(f"tiny_{role}.tflite", entries[f"tiny_{role}.tflite"]["sha256"])
-              for role in ("compositor", "appearance")}  # fmt: skip
     said = about(canvas=size, regions=boxes, shared=shared, **values)
-    return Avatar(said, rig.to_files(), networks, flat_picture(".jpg"))
+    return Avatar(said, rig.to_files(), tiny_decoders(), flat_picture(".jpg"))

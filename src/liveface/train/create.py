@@ -198,9 +198,10 @@ class RunFolder:
             RecipeError: it belongs to another creation, or to one that was not asked to go on.
         """
         wanted = {
-            "version": version("liveface"), "source": _fingerprint(source), "kind": kind, "size": options.size, "canvas": list(options.canvas),
-            "teacher": options.teacher, "drivers": [_fingerprint(file) for file in options.drivers],
-            "pretrained": options.pretrained, "seed": options.seed,
+            "version": version("liveface"), "source": _fingerprint(source), "kind": kind, "size": options.size,
+            "canvas": list(options.canvas), "teacher": options.teacher,
+            "drivers": [_fingerprint(file) for file in options.drivers], "pretrained": options.pretrained,
+            "seed": options.seed,
         }  # fmt: skip
         settings = path / SETTINGS
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):

@@ -90,6 +90,7 @@ class Page:
             f"{pack.info['source']}: {share:.0%} learned",
             facts=_recording(pack),
             curves={name: _curves(curve) for name, curve in curves.items()},
+            advice=_capture(pack),
             pictures=[(latest[name].sample, _sample_caption(name)) for name in REGIONS if name in latest],
             live=True,
         )
@@ -130,9 +131,6 @@ def advice(avatar: Avatar, pack: Pack) -> list[str]:
     if avatar.about.source == "photo":
         out.append("This avatar was taught by an animated photo; 90 seconds of talking on video teach real teeth and "
                    "a real tongue.")  # fmt: skip
-    elif pack.info["seen_s"] < 60:
-        out.append(f"The recording is {pack.info['seen_s']:.0f} s long; two minutes (15 s still, 15 s listening, 90 s "
-                   "talking) cover more of the face.")  # fmt: skip
     if pack.info["rejection_rate"] > 0.03:
         most = max(pack.info["rejected"], key=pack.info["rejected"].get)
         out.append(f"{pack.info['rejection_rate']:.0%} of the frames were rejected, most as '{most}'; steady light and "
@@ -140,16 +138,16 @@ def advice(avatar: Avatar, pack: Pack) -> list[str]:
     if scores.get("sharpness", 1.0) < 0.8:
         out.append("The mouth is softer than the truth; give it more minutes (--resume --minutes 15 on a kept run).")
     learned = ~pack.held
-    jaw = pack.motion(slice(None)).coefficient("jawOpen")[learned]
-    if float(np.quantile(jaw, 0.98)) < 0.25:
-        out.append("The mouth never opened wide; read a few lines loudly and laugh once.")
     turn = np.abs(pack.head[learned][:, :2]).max(initial=0.0)
     if turn < 0.12:
         out.append("The head hardly turned; look slowly to all sides once, about as far as in conversation.")
-    out += [f"The recording: {words}" for words in pack.info.get("capture", [])]
-    if not out:
-        out.append("Nothing was found to complain about.")
-    return out
+    out += _capture(pack)
+    return out or ["Nothing was found to complain about."]
+
+
+def _capture(pack: Pack) -> list[str]:
+    """What the check of the recording advised."""
+    return [f"The recording: {words}" for words in pack.info.get("capture", [])]
 
 
 def write_page(page: Page, path: Path) -> Path:
