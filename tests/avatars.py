@@ -63,13 +63,13 @@ def share(folder, monkeypatch, size=(360, 640)):
     }
     entries = {}
     for role, content in made.items():
-        name = f"{role}_base_{size[0]}x{size[1]}.tflite"
+        name = f"{role}.tflite"
         (folder / name).write_bytes(content)
         entries[name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     manifest, path = weights.manifest(), weights.path
     monkeypatch.setattr(weights, "manifest", lambda *_: {**manifest, **entries})
     monkeypatch.setattr(weights, "path", lambda name: folder / name if name in entries else path(name))
-    return {name.split("_")[0]: Shared(name, entry["sha256"]) for name, entry in entries.items()}
+    return {name.removesuffix(".tflite"): Shared(name, entry["sha256"]) for name, entry in entries.items()}
 
 
 def tiny_decoders():

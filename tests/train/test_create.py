@@ -226,9 +226,9 @@ def test_without_the_train_extra_it_is_named_at_once(monkeypatch, portrait, tmp_
 
 def test_networks_that_do_not_ship_are_named(monkeypatch, tmp_path):
     shared = share(tmp_path, monkeypatch)
-    assert shared_networks("base", (360, 640)) == shared
+    assert shared_networks((360, 640)) == shared
     with pytest.raises(RecipeError, match="not among the shipped"):
-        shared_networks("large", (384, 672))
+        shared_networks((384, 672))
 
 
 def test_calibration_has_both_modes_and_a_photo_the_houses_manner(quick, portrait):

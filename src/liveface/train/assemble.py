@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from liveface import weights
-from liveface.avatar import CONSENT, LICENCE, About, Avatar, RegionBox, Shared, shipped
+from liveface.avatar import CANVASES, CONSENT, LICENCE, SHARED, About, Avatar, RegionBox, Shared, shipped
 from liveface.errors import RecipeError
 from liveface.export.litert import Sample
 from liveface.export.liveface import MOST_LOSS_DB, export_decoder
@@ -52,19 +52,19 @@ class Statement:
     licence: str = LICENCE
 
 
-def shared_networks(size: str, canvas: tuple[int, int]) -> dict[str, Shared]:
-    """The compositor and the appearance network of this installation for a size and canvas.
+def shared_networks(canvas: tuple[int, int]) -> dict[str, Shared]:
+    """The compositor and the appearance network of this installation for a canvas; they serve decoders of any size.
 
     Raises:
-        RecipeError: none of them ships.
+        RecipeError: none ships for it.
     """
-    names = {role: f"{role}_{size}_{canvas[0]}x{canvas[1]}.tflite" for role in ("compositor", "appearance")}
+    shape = "" if canvas == CANVASES[0] else f"_{canvas[0]}x{canvas[1]}"
+    names = {role: f"{role}{shape}.tflite" for role in SHARED}
     missing = [name for name in names.values() if name not in weights.manifest()]
     if missing:
-        offers = sorted(name for name in weights.manifest() if name.startswith("compositor"))
         raise RecipeError(
-            f"{missing[0]} is not among the shipped networks; expected one of {', '.join(offers) or 'none'}: choose "
-            "the size and the canvas it is made for."
+            f"{missing[0]} is not among the shipped networks, so no avatar of {canvas[0]}x{canvas[1]} can be made; "
+            f"expected a canvas they are made for: leave --canvas out for {CANVASES[0][0]}x{CANVASES[0][1]}."
         )
     return {role: shipped(name) for role, name in names.items()}
 

@@ -144,7 +144,7 @@ def create(
     page = Path(report) if report is not None else output.with_suffix(".report.html")
     if not page.parent.is_dir():
         raise SinkError(f"there is no folder {page.parent} for the report; expected an existing one: create it first.")
-    shared = shared_networks(options.size, options.canvas)
+    shared = shared_networks(options.canvas)
     kind = _kind(source)
     folder = RunFolder.open(Path(run) if run is not None else output.with_suffix(".run"), source, options, kind)
     with _disk(folder.path):
