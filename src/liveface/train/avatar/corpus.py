@@ -171,7 +171,7 @@ def _still(data: Path, file: str, seed: int) -> Source:
 
 
 def _full(data: Path, file: str) -> Source:
-    return taught(data, file, programme(2400))
+    return taught(data, file, programme(1500))
 
 
 def _bind(make: Callable[..., Source], *given: object) -> Callable[[], Source]:

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from liveface.render.liveface.rig import CELL_PX, Rig
 from liveface.render.topology import OVAL, eye_ring
@@ -24,7 +25,8 @@ BLUR_PX = 1.0  # of half-size pixels
 STEPS = np.array([0.01, 0.01, 0.01, 0.05, 0.05, 0.3], np.float32)  # radians, centimetres: for the derivative
 SPREAD = np.array([0.02, 0.02, 0.01, 0.1, 0.1, 0.5], np.float32)  # how far off the tracker is, one standard deviation
 NOISE = 6.0  # levels of 255 that a good fit leaves
-INDEPENDENT = 40.0  # neighbouring pixels err together: so many count as one
+EVERY, LEAST_PX = 2, 50  # every so many half-size pixels along each axis, and the least of them that tell
+INDEPENDENT = 10.0  # neighbouring ones err together: so many count as one
 LIMIT = 3.0  # corrections beyond so many deviations are not believed
 _BROWS = ((70, 63, 105, 66, 107, 55, 65, 52, 53, 46), (300, 293, 334, 296, 336, 285, 295, 282, 283, 276))
 
@@ -46,46 +48,52 @@ class Refiner:
         Args:
             frame: uint8 `[H, W, 3]` the true frame on the canvas.
         """
-        truth = _half(frame)
-        start = motion.head[0].copy()
-        for _ in range(ROUNDS):
-            step = self._step(motion, truth, motion.head[0] - start)
-            if step is None:
-                return motion
-            head = start + np.clip(motion.head[0] + step - start, -LIMIT * SPREAD, LIMIT * SPREAD)
+        truth, start = _half(frame), motion.head[0].copy()
+        found = self._slopes(motion)
+        if found is None:
+            return motion
+        rows, columns, jacobian, made = found
+        weight = 1 / (NOISE**2 * INDEPENDENT)
+        prior = np.concatenate([1 / SPREAD**2, [1e-6, 1e-6]])
+        normal = jacobian.T @ jacobian * weight + np.diag(prior)
+        for turn in range(ROUNDS):
+            if turn:
+                made = _half(self._rig.base(self._rig.pose(motion)))
+            gone = motion.head[0] - start
+            goal = jacobian.T @ (truth - made)[rows, columns] * weight
+            goal[:6] -= prior[:6] * gone
+            step = np.linalg.solve(normal, goal)[:6].astype(np.float32)
+            head = start + np.clip(gone + step, -LIMIT * SPREAD, LIMIT * SPREAD)
             motion = replace(motion, head=head[None].astype(np.float32))
         return motion
 
-    def _step(self, motion: Motion, truth: Array, gone: Array) -> Array | None:
-        """One Gauss-Newton step `[6]`; None when too little steady skin is in view."""
+    def _slopes(self, motion: Motion) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], Array, Array] | None:
+        """Rows and columns `[K]` of steady skin, how it changes `[K, 8]` with head and light, and the made picture.
+
+        None when too little of it is in view. One set of slopes serves all rounds: the steps are small.
+        """
         rig = self._rig
         posed = rig.pose(motion)
         made = _half(rig.base(posed))
         height, width = made.shape
         map_x, map_y = rig.source_of(posed, (width, height))
-        seen = cv2.remap(self._steady, map_x, map_y, cv2.INTER_LINEAR)
-        rows, columns = np.nonzero(seen > 200)
-        if len(rows) < 200:
+        seen = cv2.remap(self._steady, map_x[::EVERY, ::EVERY], map_y[::EVERY, ::EVERY], cv2.INTER_LINEAR)
+        rows, columns = (index * EVERY for index in np.nonzero(seen > 200))
+        if len(rows) < LEAST_PX:
             return None
         across = cv2.Sobel(made, cv2.CV_32F, 1, 0, scale=1 / 8)[rows, columns]
         down = cv2.Sobel(made, cv2.CV_32F, 0, 1, scale=1 / 8)[rows, columns]
+        cell = CELL_PX / 2
+        x, y = (((index + 0.5) / cell + 1)[:, None].astype(np.float32) for index in (columns, rows))  # grid, from -1
         parts = []
         for axis in range(6):
             ahead = motion.head.copy()
             ahead[0, axis] += STEPS[axis]
             flow = (rig.pose(replace(motion, head=ahead)).field - posed.field) / (2 * STEPS[axis])  # half-size pixels
-            wide = cv2.resize(flow, None, fx=CELL_PX / 2, fy=CELL_PX / 2)
-            edge = (CELL_PX + CELL_PX // 2) // 2
-            moved = wide[rows + edge, columns + edge]
+            moved = cv2.remap(flow, x, y, cv2.INTER_LINEAR)[:, 0]
             parts.append(-(across * moved[:, 0] + down * moved[:, 1]))
         light = made[rows, columns]
-        jacobian = np.stack([*parts, light - light.mean(), np.ones_like(light)], 1)
-        weight = 1 / (NOISE**2 * INDEPENDENT)
-        prior = np.concatenate([1 / SPREAD**2, [1e-6, 1e-6]])
-        normal = jacobian.T @ jacobian * weight + np.diag(prior)
-        goal = jacobian.T @ (truth - made)[rows, columns] * weight
-        goal[:6] -= prior[:6] * gone
-        return np.linalg.solve(normal, goal)[:6].astype(np.float32)
+        return rows, columns, np.stack([*parts, light - light.mean(), np.ones_like(light)], 1), made
 
 
 def _half(picture: Pixels) -> Array:
