@@ -176,9 +176,9 @@ def test_losses_and_scores_mean_what_they_say():
     torch.testing.assert_close(picture, truth)
     assert float(opacity.min()) == 1
     torch.testing.assert_close(blend(opaque * torch.tensor([1, 1, 1, 0])[:, None, None], base, shape)[0], base)
-    beyond = torch.full((1,), 1.5, requires_grad=True)
-    clamp_through(beyond).backward()
-    assert float(beyond.grad) == 1
+    beyond = torch.tensor([1.5, 1.5, -0.5, -0.5, 0.5], requires_grad=True)
+    (clamp_through(beyond) * torch.tensor([1.0, -1, 1, -1, 1])).sum().backward()
+    assert beyond.grad.tolist() == [1, 0, 0, -1, 1]
     assert float(slope_loss(truth - truth)) == 0
     assert float(slope_loss(torch.full_like(truth, 0.3))) < 1e-7
     assert float(texture_loss(truth, truth)) == 0

@@ -44,6 +44,8 @@ from liveface.types import Array
 SHARES = {"mouth": 0.4, "eyes": 0.25, "hair": 0.25, "body": 0.1}
 """Share of the time that each decoder learns."""
 CHECKPOINT = "decoders.pt"
+LAST = ("join", "top", "head", "mean")
+"""Layers of a decoder on its finest grid, by the start of their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class AdaptOptions:
     Attributes:
         batch: frames a step.
         rate, scratch_rate: peak learning rates, from pretrained weights and from scratch.
-        identity_rate: of the identity over the weights'.
+        identity_rate: of the identity over the last layers'.
+        trunk_rate: of all layers before the last ones, over the last layers'; 0 keeps them as they were pretrained.
         noise: standard deviation of the noise on the controls.
         ema: decay of the averaged weights.
         settle_from: share of a region's time after which the rate falls, at the latest.
@@ -72,6 +75,7 @@ class AdaptOptions:
     rate: float = 6e-4
     scratch_rate: float = 1e-3
     identity_rate: float = 5.0
+    trunk_rate: float = 1.0
     noise: float = 0.01
     ema: float = 0.995
     settle_from: float = 0.5
@@ -188,8 +192,13 @@ class Learner:
         decoder = decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.main = Person(decoder, identity)
         self.averaged = copy.deepcopy(self.main).requires_grad_(requires_grad=False)
-        groups = [
-            {"params": list(decoder.parameters()), "scale": 1.0},
+        last, trunk = [], []
+        for name, weight in decoder.named_parameters():
+            (last if name.startswith(LAST) else trunk).append(weight)
+            weight.requires_grad = name.startswith(LAST) or options.trunk_rate > 0
+        groups: list[dict[str, Any]] = [
+            {"params": last, "scale": 1.0},
+            {"params": trunk, "scale": options.trunk_rate},
             {"params": [self.main.identity], "scale": options.identity_rate},
         ]
         self.optimizer = torch.optim.AdamW(groups, self.rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=True)

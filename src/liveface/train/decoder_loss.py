@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,9 +46,28 @@ class Weights:
     agree: float = 0.1
 
 
+class _Clamp(torch.autograd.Function):
+    """A cut to 0..1 with a way back: outside, only gradients that lead inwards pass."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        context.save_for_backward(values)
+        return values.clamp(0, 1)
+
+    @staticmethod
+    def backward(context: Any, slope: Tensor) -> Tensor:
+        (values,) = context.saved_tensors
+        outwards = ((values > 1) & (slope < 0)) | ((values < 0) & (slope > 0))
+        return slope.masked_fill(outwards, 0)
+
+
 def clamp_through(values: Tensor) -> Tensor:
-    """Values cut to 0..1 whose gradient is that of the uncut ones."""
-    return values + (values.clamp(0, 1) - values).detach()
+    """Values cut to 0..1; those outside still learn to come back, and none is pushed further out.
+
+    Passing every gradient lets the opacity run away where the base is better than the patch: pretraining diverged.
+    """
+    clamped: Tensor = _Clamp.apply(values)
+    return clamped
 
 
 def blend(painted: Tensor, base: Tensor, window: Tensor) -> tuple[Tensor, Tensor]:
