@@ -74,8 +74,8 @@ def _walk(file: _Buffer, name: str) -> Graph:
         )
     codes = [_operator(file, table, name) for table in file.tables(root, 1)]
     buffers = [file.constant_bytes(table) for table in file.tables(root, 4)]
-    elements = 0
-    for tensor in file.tables(graphs[0], 0):
+    elements, tensors = 0, file.tables(graphs[0], 0)
+    for tensor in tensors:
         buffer = file.number(tensor, 2, "<I", 0)
         count = math.prod(_shape(file, tensor, name))
         elements += 0 if buffers[buffer] else count
@@ -84,11 +84,19 @@ def _walk(file: _Buffer, name: str) -> Graph:
             f"{name} needs {4 * elements / 1e6:.0f} MB to run; expected at most {MAX_TENSOR_BYTES >> 20} MiB: it is "
             "no network of liveface."
         )
-    for operator in file.tables(graphs[0], 3):
-        index = file.number(operator, 0, "<I", 0)
-        if index >= len(codes):
-            raise WeightsError(f"{name} is a damaged network (operator {index} of {len(codes)}); copy it again.")
+    _check_wiring(file, graphs[0], len(codes), len(tensors))
     return Graph(tuple(codes), sum(buffers), elements)
+
+
+def _check_wiring(file: _Buffer, graph: int, codes: int, tensors: int) -> None:
+    """Every operator exists and is connected to tensors that exist."""
+    ends = [*file.integers(graph, 1), *file.integers(graph, 2)]
+    if not all(0 <= index < tensors for index in ends):
+        raise IndexError(f"inputs and outputs {ends[:8]} of {tensors} tensors")
+    for operator in file.tables(graph, 3):
+        index, ends = file.number(operator, 0, "<I", 0), [*file.integers(operator, 1), *file.integers(operator, 2)]
+        if index >= codes or not all(-1 <= end < tensors for end in ends):  # -1 stands for an input left out
+            raise IndexError(f"operator {index} of {codes} with tensors {ends[:8]} of {tensors}")
 
 
 def _operator(file: _Buffer, table: int, name: str) -> str:

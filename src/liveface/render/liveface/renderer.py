@@ -19,7 +19,7 @@ from liveface.errors import AvatarError, MotionMismatch
 from liveface.render.head import ease_turn
 from liveface.render.liveface.controls import Controls
 from liveface.render.liveface.paste import compose, shuffle, to_rgba
-from liveface.render.liveface.regions import REGIONS
+from liveface.render.liveface.regions import CONTROL_SIZES, REGIONS
 from liveface.render.liveface.rig import Rig
 from liveface.runtime import Arrays, Step
 from liveface.types import ARKIT_NAMES, Array, Frame, Motion, MotionSpec, Pixels, State, arkit_spec
@@ -99,11 +99,22 @@ class LiveFaceRenderer:
         width, height = self.rig.size
         for name, step in self._decoders.items():
             patch = REGIONS[name].size
-            wanted = {(1, patch[1] // 8, patch[0] // 8, 256)}
-            if {shape for shape, _ in step.outputs.values()} != wanted:
+            names = ("visemes", "landmarks") if name == "mouth" else (name,)
+            takes = {key: (1, CONTROL_SIZES[key]) for key in names} | ({"mode": (1, 1)} if name == "mouth" else {})
+            gives = [(1, patch[1] // 8, patch[0] // 8, 256)]
+            found = {key: shape for key, (shape, _) in step.inputs.items()}
+            if found != takes or [shape for shape, _ in step.outputs.values()] != gives:
                 raise AvatarError(
-                    f"the {name} network of avatar {self.avatar.about.name!r} gives {step.outputs}; expected {wanted}."
+                    f"the {name} network of avatar {self.avatar.about.name!r} takes {found} and gives "
+                    f"{step.outputs}; expected {takes} and {gives[0]}: create the avatar again."
                 )
+            try:
+                step(**{key: np.zeros(shape, dtype) for key, (shape, dtype) in step.inputs.items()})
+            except (RuntimeError, ValueError) as error:
+                raise AvatarError(
+                    f"the {name} network of avatar {self.avatar.about.name!r} does not run ({error}); expected one "
+                    "that liveface exported: create the avatar again."
+                ) from error
         if self._compositor.inputs["canvas"][0] != (1, height // 2, width // 2, 10):
             raise AvatarError(
                 f"the compositor takes {self._compositor.inputs['canvas'][0]}; expected a canvas of {width}x{height}."
