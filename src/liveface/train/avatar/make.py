@@ -162,7 +162,7 @@ def _plan(
     learnable = track.seen & (held == 0)
     if not learnable.any():
         raise RecipeError(f"{source.name} leaves no frame to learn from; give a longer recording.")
-    reference = 0 if source.on_canvas else pick_reference(raw, learnable, sharp)
+    reference = 0 if source.on_canvas else pick_reference(raw, track.points, learnable, sharp)
     motion = label(raw, track, reference)
     if source.on_canvas:  # a photo's own smile is its rest; lips and jaw alone are absolute
         own = motion.expression[reference].copy()

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from liveface.driver import widened
+from liveface.lipsync import opening
 from liveface.motion.solve import DISTANCE_CM, MotionSolver, smoothers
 from liveface.signals.face import Face
 from liveface.train.faces import face_of
@@ -86,10 +87,11 @@ def solve(track: Track) -> Raw:
     return Raw(*columns)
 
 
-def pick_reference(raw: Raw, allowed: npt.NDArray[np.bool_], sharp: Array) -> int:
+def pick_reference(raw: Raw, points: Array, allowed: npt.NDArray[np.bool_], sharp: Array) -> int:
     """The frame that shows the person at rest: straight, eyes open, mouth shut, where the head mostly is, sharp.
 
     Args:
+        points: `[T, 478, 3]` pixels; parted lips count by them too, for the solver takes what is usual for rest.
         allowed: `[T]` frames to choose from; at least one.
         sharp: `[T]` sharpness of the face.
     """
@@ -101,6 +103,7 @@ def pick_reference(raw: Raw, allowed: npt.NDArray[np.bool_], sharp: Array) -> in
         4.0 * np.abs(raw.angles - middle).sum(1)
         + 2.0 * lids
         + 3.0 * raw.expression[:, ARKIT_INDEX["jawOpen"]]
+        + 0.1 * opening(points)
         + 0.5 * raw.expression[:, _STEEP].sum(1)
         + 2.0 * np.abs(raw.gaze).sum(1)
         + 2.0 * np.linalg.norm(raw.shift - usual, axis=1) / face
