@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from liveface import cli, session, weights
+from liveface import cli, progress, session, weights
 from liveface.motion.files import load_motion, save_motion
 from liveface.signals import face as face_signal
 from liveface.signals.media import probe
@@ -414,8 +414,8 @@ def test_progress_is_redrawn_on_terminals_and_plain_elsewhere(monkeypatch, live,
     said.isatty = lambda: live
     clock = iter(np.arange(0, 1000, 6.0))
     monkeypatch.setattr(sys, "stderr", said)
-    monkeypatch.setattr(cli.time, "monotonic", lambda: next(clock))
-    meter = cli.Meter(quiet=False)
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    meter = progress.Meter(quiet=False)
     meter(1, 100)
     meter(51, 100)
     assert "51/100 frames  8 fps  0:06 left" in said.getvalue()

@@ -17,7 +17,7 @@ from liveface.avatar import write_avatar
 from liveface.errors import AvatarError, SignalError
 from liveface.motion.behaviour import Behaviour
 from liveface.motion.files import save_motion
-from liveface.session import Options, Session
+from liveface.session import Options, Session, silence
 from liveface.signals.media import probe
 from liveface.subject import open_subject, reference_picture
 from liveface.types import ARKIT_INDEX, Motion
@@ -142,3 +142,21 @@ def test_options_settle_for_their_subject(avatar):
     assert Options().suited(photo).renderer == "mesh"
     assert Options().suited(avatar).renderer == "liveface"
     assert Options(size=(384, 672)).suited(avatar).size == (384, 672)
+
+
+def test_a_listener_is_shown_for_as_long_as_asked(avatar, tmp_path, capsys):
+    path = write_avatar(avatar, tmp_path / "me.avatar")
+    out = tmp_path / "idle.mp4"
+    assert cli.main(["idle", str(path), "-o", str(out), "--seconds", "0.4", "--fps", "25"]) == 0
+    assert "driven by idle" in capsys.readouterr().err
+    info = probe(out)
+    assert (info.frames, info.fps, info.audio_rate_hz) == (10, 25, 0)
+    moved = silence(20).stream(lambda *_: None, None, avatar.about.behaviour)
+    heads = np.concatenate([motion.head for motion, _ in moved])
+    still = np.concatenate([motion.head for motion, _ in silence(20).stream(lambda *_: None)])
+    assert (heads[:, 0] - still[:, 0]).max() > 0.02  # it nods, a photo does not
+
+
+def test_an_opened_driver_keeps_its_rate(avatar):
+    with pytest.raises(SignalError, match="25 fps"):
+        next(iter(Session(avatar).stream(silence(1, 25))))

@@ -13,79 +13,18 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
 from liveface.errors import LivefaceError
+from liveface.progress import Meter, Steps
 
 EPILOG = (
     """consent: animate only faces of people who agreed, or faces of nobody. Every output is marked as synthetic."""
 )
-PLAIN_EVERY_S = 5.0  # between lines of progress when standard error is no terminal
-REDRAW_S = 0.2
 DEMO_OUTPUT = "liveface-demo.mp4"
-
-
-class Meter:
-    """Progress on standard error: frames, frames a second, time left.
-
-    On a terminal one line is redrawn; elsewhere a plain line comes every few seconds.
-    """
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._live = sys.stderr.isatty()
-        self._since = self._told = time.monotonic()
-        self._open = False
-
-    def __call__(self, done: int, expected: int) -> None:
-        """Take the frames done and expected (0: unknown)."""
-        now = time.monotonic()
-        if done == 1:
-            self._since = now  # reading and enrolling are no frames
-        if self._quiet or now - self._told < (REDRAW_S if self._live else PLAIN_EVERY_S):
-            return
-        self._told = now
-        rate = (done - 1) / max(now - self._since, 1e-6)
-        text = f"{done} frames" if not expected else f"{done}/{max(done, expected)} frames"
-        text += f"  {rate:.0f} fps"
-        if expected > done and rate > 0:
-            left = round((expected - done) / rate)
-            text += f"  {left // 60}:{left % 60:02d} left"
-        sys.stderr.write(f"\r{text:<60}" if self._live else f"{text}\n")
-        sys.stderr.flush()
-        self._open = self._live
-
-    def close(self) -> None:
-        """End the redrawn line."""
-        if self._open:
-            sys.stderr.write("\r" + " " * 60 + "\r")
-            sys.stderr.flush()
-            self._open = False
-
-
-class Steps:
-    """Progress of a creation on standard error: a line when something is new, else one every few seconds.
-
-    Called with the stage, how far it is from 0 to 1, and words about it, which are never left out.
-    """
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._stage, self._told = "", -PLAIN_EVERY_S
-
-    def __call__(self, stage: str, share: float, words: str) -> None:
-        """Take a step of the work."""
-        now = time.monotonic()
-        due = words or stage != self._stage or now - self._told >= PLAIN_EVERY_S
-        if self._quiet or not due:
-            return
-        self._stage, self._told = stage, now
-        sys.stderr.write(f"{stage:<10} {share:4.0%}  {words}".rstrip() + "\n")
-        sys.stderr.flush()
 
 
 def size(text: str) -> tuple[int, int]:
@@ -137,6 +76,10 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("-o", "--output", required=True, help="MP4 to write; - writes to standard output")
     one = verb("create", create, "make an avatar of a video or a photo of one person (needs the train extra)")
     _create_options(one)
+    one = verb("idle", idle, "show a photo or an avatar that listens: breath, blinks, glances, nods", looks)
+    one.add_argument("photo", help="a picture with a face, or an avatar")
+    one.add_argument("-o", "--output", required=True, help="MP4 to write; - writes to standard output")
+    one.add_argument("--seconds", type=_positive, default=10.0, help="of video (10)")
     one = verb("track", track, "video of a face to motion")
     one.add_argument("video")
     one.add_argument("-o", "--output", required=True, help="Live Link Face .csv, or .lfm")
@@ -228,6 +171,19 @@ def animate(given: argparse.Namespace) -> int:
     meter = Meter(quiet=given.quiet)
     with local_copy(given.driver) as driver:
         report = session.animate(given.photo, driver, given.output, progress=meter, **_looks(given))
+    meter.close()
+    if not given.quiet:
+        sys.stderr.write(_made(report) + "\n")
+    return 0
+
+
+def idle(given: argparse.Namespace) -> int:
+    """A photo or an avatar that listens."""
+    from liveface import session
+
+    meter = Meter(quiet=given.quiet)
+    driver = session.silence(given.seconds, given.fps, given.head, given.blink, given.seed)
+    report = session.animate(given.photo, driver, given.output, progress=meter, **_looks(given))
     meter.close()
     if not given.quiet:
         sys.stderr.write(_made(report) + "\n")

@@ -95,7 +95,7 @@ class Driver:
     """A source of motion and, where there is any, of sound.
 
     Attributes:
-        kind: "speech", "video" or "motion".
+        kind: "speech", "video", "motion" or "idle".
         path: the file.
         info: what it is.
         fps: the rate at which it yields.
@@ -129,6 +129,9 @@ class Driver:
         if self.kind == "speech":
             yield from self._spoken(clock, behaviour)
             return
+        if self.kind == "idle":
+            yield from ((motion, None) for motion in self._idle(behaviour))
+            return
         motions = self._seen(clock, photo) if self.kind == "video" else self._written()
         sound = self._sound(None) if self.has_sound else None
         for motion in motions:
@@ -140,11 +143,7 @@ class Driver:
     def _spoken(self, clock: Clock, behaviour: Behaviour | None) -> Iterator[tuple[Motion, AudioBlock | None]]:
         """The sound sets the length; the last motion is held for what remains of it."""
         dials = self.dials
-        if behaviour is None:
-            idle = IdleMotion(seed=dials.seed, head=dials.head, blink=dials.blink)
-        else:
-            idle = behaviour.idle(dials.seed, head=dials.head, blink=dials.blink)
-        model = SpeechToMotion(idle=idle, scale=dials.motion_scale, threads=self.threads)
+        model = SpeechToMotion(idle=self._manner(behaviour), scale=dials.motion_scale, threads=self.threads)
         motions = even_rate(speech_motion(model, self.path, clock), model.spec.fps, self.fps)
         motion = None
         for block in self._sound(None):
@@ -154,6 +153,21 @@ class Driver:
             yield motion, block
         for _ in motions:  # what is left is less than a frame; at its end the sound is judged
             pass
+
+    def _idle(self, behaviour: Behaviour | None) -> Iterator[Motion]:
+        """The face of one who listens, for as many frames as were asked for."""
+        manner = replace(self._manner(behaviour), fps=self.fps)
+        state = manner.start()
+        for _ in range(self.frames_estimate):
+            state, motion = manner.step(state)
+            yield motion
+
+    def _manner(self, behaviour: Behaviour | None) -> IdleMotion:
+        """What the face does by itself."""
+        dials = self.dials
+        if behaviour is None:
+            return IdleMotion(seed=dials.seed, head=dials.head, blink=dials.blink)
+        return behaviour.idle(dials.seed, head=dials.head, blink=dials.blink)
 
     def _seen(self, clock: Clock, photo: Motion | None) -> Iterator[Motion]:
         frames = read_video(self.path, self.fps, TRACK_SIDE, self.threads)
@@ -200,6 +214,11 @@ def open_driver(path: str | Path, fps: float, dials: Dials, threads: int = 1) ->
     _log.warning("%s shows no face in its first %.0f s; its sound drives instead.", path.name, SEARCH_S)
     check_heard(path)
     return Driver("speech", path, info, fps, round(info.audio_duration_s * fps), dials, threads)
+
+
+def idle_driver(seconds: float, fps: float, dials: Dials) -> Driver:
+    """Nobody speaks: what moves is the face's own life, for `seconds`."""
+    return Driver("idle", Path("idle"), MediaInfo("motion", "idle"), fps, max(1, round(seconds * fps)), dials)
 
 
 def has_face(path: Path) -> bool:

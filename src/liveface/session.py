@@ -19,7 +19,17 @@ from typing import Any
 import numpy as np
 
 from liveface.avatar import Avatar
-from liveface.driver import Dials, Driver, calibrate, check_heard, follow, house_fps, open_driver, speech_motion
+from liveface.driver import (
+    Dials,
+    Driver,
+    calibrate,
+    check_heard,
+    follow,
+    house_fps,
+    idle_driver,
+    open_driver,
+    speech_motion,
+)
 from liveface.errors import FaceError, SignalError, SinkError
 from liveface.motion.audio import SpeechToMotion
 from liveface.motion.files import save_motion
@@ -140,7 +150,7 @@ class Report:
         fps: of the output.
         elapsed_s: from the first look at the input to the finished file.
         stages: stage name to `min`, `p50`, `p95` and `mean`, milliseconds a frame.
-        driver: what drove: "speech", "video" or "motion".
+        driver: what drove: "speech", "video", "motion" or "idle".
     """
 
     path: Path
@@ -190,15 +200,15 @@ class Session:
         if self.renderer.faces > 1 and self.options.face is None:
             _log.warning("the photo has %d faces; the largest is used (--face N takes another).", self.renderer.faces)
 
-    def open(self, driver: str | Path) -> Driver:
-        """The driver in a file, told by its content."""
-        return open_driver(driver, self.options.fps, self.options.dials, self.options.threads)
+    def open(self, driver: str | Path | Driver) -> Driver:
+        """The driver in a file, told by its content; an opened one as it is."""
+        return _driver(driver, self.options)
 
     def stream(
         self, driver: str | Path | Driver, stages: Stages | None = None
     ) -> Iterator[tuple[Frame, AudioBlock | None]]:
         """Frames with their sound, as they are made."""
-        source = driver if isinstance(driver, Driver) else self.open(driver)
+        source = self.open(driver)
         stages = stages or Stages()
         state = self.renderer.start()
         waiting: list[AudioBlock | None] = []
@@ -222,7 +232,7 @@ class Session:
             assert motion is not None
             yield motion, None
 
-    def animate(self, driver: str | Path, output: str | Path, progress: Progress | None = None) -> Report:
+    def animate(self, driver: str | Path | Driver, output: str | Path, progress: Progress | None = None) -> Report:
         """Make a talking video of the photo; see `liveface.animate`."""
         since = time.perf_counter()
         stages, source = Stages(), self.open(driver)
@@ -260,7 +270,7 @@ def _write(
 
 def animate(
     photo: str | Path | Subject,
-    driver: str | Path,
+    driver: str | Path | Driver,
     output: str | Path,
     *,
     progress: Progress | None = None,
@@ -270,7 +280,7 @@ def animate(
 
     Args:
         photo: a picture file, an avatar file, uint8 `[H, W, 3]` sRGB, or an `Avatar`.
-        driver: what it is, is read from its content; a video's sound is kept.
+        driver: what it is, is read from its content; a video's sound is kept. An opened one is taken as it is.
         output: an MP4 file; "-" writes to standard output.
         progress: called after every frame with the frames done and expected.
         options: the fields of `Options`, by name.
@@ -283,7 +293,7 @@ def animate(
     for given in (photo, driver):
         if isinstance(given, str | Path):
             _refuse_same(given, output)
-    source = open_driver(driver, chosen.fps, chosen.dials, chosen.threads)
+    source = _driver(driver, chosen)
     subject = open_subject(photo)
     chosen = chosen.suited(subject)
     with open_sink(output, chosen, source) as sink:
@@ -291,6 +301,19 @@ def animate(
         _write(session.stream(source, stages), sink, source, stages, progress)
     elapsed = time.perf_counter() - since
     return Report(Path(output), sink.frames, chosen.fps, elapsed, stages.summary(), source.kind)
+
+
+def _driver(driver: str | Path | Driver, options: Options) -> Driver:
+    if isinstance(driver, Driver):
+        if driver.fps != options.fps:
+            raise SignalError(f"a driver at {driver.fps:g} fps was given for a video at {options.fps}; open it anew.")
+        return driver
+    return open_driver(driver, options.fps, options.dials, options.threads)
+
+
+def silence(seconds: float, fps: int = 30, head: float = 1.0, blink: float = 1.0, seed: int = 0) -> Driver:
+    """A driver of `seconds` in which nobody speaks; see `Options` for the rest."""
+    return idle_driver(seconds, fps, Dials(head=head, blink=blink, seed=seed))
 
 
 def track(
