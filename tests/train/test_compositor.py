@@ -11,13 +11,13 @@ import torch
 
 from liveface import weights
 from liveface.errors import RecipeError
-from liveface.nets.liveface import make_compositor
+from liveface.nets.liveface import make_compositor, unshuffle
 from liveface.render.liveface.paste import cut_patch
 from liveface.render.liveface.regions import REGIONS
 from liveface.render.liveface.rig import Rig
 from liveface.signals.image import read_image
 from liveface.train.avatar.pack import CONTROLS, PackWriter
-from liveface.train.compositor import IDENTITIES, Batch, losses
+from liveface.train.compositor import IDENTITIES, LEAST_ERROR, Batch, losses, start_linear
 from liveface.train.compositor_data import Faults, People, band, half_size, patched, seams
 from liveface.train.compositor_score import CLEAN, USUAL, energy, exams_of, finished, painter_of, scores
 from liveface.train.recipe import Recipe
@@ -111,17 +111,36 @@ def test_an_untrained_compositor_changes_nothing(packs):
     assert numbers["whole_gain_db"] == numbers["seam_gain_db"] == numbers["harmed"] == 0
 
 
-def test_doing_worse_than_nothing_costs():
-    truth = torch.full((1, 3, 64, 16), 0.5)
-    seen = torch.zeros(1, 10, 32, 8)
-    batch = Batch(truth, torch.zeros(1), truth.clone(), truth, seen, slice(0, 8))
-    assert [float(value) for value in losses(truth, batch, 3.0).values()] == [0, 0, 0, 0]
-    found = {name: float(value) for name, value in losses(truth + 0.1, batch, 3.0).items()}
-    assert found == pytest.approx({"pixel": 0.1, "slope": 0, "texture": 0, "harm": 0.1}, abs=1e-6)
-    random = torch.rand(1, 3, 64, 16)
-    sharp = Batch(truth, torch.zeros(1), random, random, seen, slice(0, 8))
-    blurred = torch.nn.functional.avg_pool2d(random, 3, 1, 1)
-    assert losses(blurred, sharp, 3.0)["texture"] > 0.05
+def batch_of(canvas, truth):
+    return Batch(truth, torch.zeros(len(truth)), canvas, truth, torch.zeros(len(truth), 10, 32, 8), slice(0, 8))
+
+
+def test_losses_are_relative_to_doing_nothing():
+    torch.manual_seed(0)
+    truth = torch.rand(2, 3, 64, 16)
+    canvas = torch.nn.functional.avg_pool2d(truth, 3, 1, 1)
+    batch = batch_of(canvas, truth)
+    assert losses(canvas, batch, 3.0)["error"] == pytest.approx(1)
+    assert losses(canvas, batch, 3.0)["texture"] == pytest.approx(1)
+    assert [float(value) for value in losses(truth, batch, 3.0).values()] == [0, 0]
+    worse = losses(canvas + 2 * (canvas - truth), batch, 3.0)
+    assert worse["error"] == pytest.approx(9)
+    assert losses(truth + 0.01, batch_of(truth, truth), 3.0)["error"] == pytest.approx(0.0001 / LEAST_ERROR, rel=1e-3)
+
+
+def test_training_starts_at_the_best_linear_filter():
+    torch.manual_seed(0)
+    network = make_compositor("base").eval()
+    seen = torch.rand(4, 10, 32, 40)
+    canvas = torch.nn.functional.interpolate(seen[:, :3], scale_factor=2.0)
+    batch = Batch(canvas[:1], torch.zeros(4), canvas, canvas * 0.9 + 0.01, seen, slice(0, 8))
+    start_linear(network, [batch])
+    features = torch.zeros(4, 16, 8, 10)
+    with torch.no_grad():
+        linear = network.head(network.stem(seen - 0.5))
+        assert network(seen, features).isfinite().all()
+    goal = unshuffle(batch.truth - canvas)
+    assert float(((linear - goal) ** 2).mean()) < 0.6 * float((goal**2).mean())
 
 
 def test_bands_are_aligned():

@@ -50,7 +50,8 @@ class Encoder(nn.Module):
         super().__init__()
         self.first = nn.Linear(length, CODE)
         self.second = nn.Linear(CODE, CODE)
-        for layer in (self.first, self.second):  # PyTorch's own start makes codes of usual controls vanish: slow to learn
+        # PyTorch's own start makes codes of usual controls vanish: slow to learn.
+        for layer in (self.first, self.second):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
 
@@ -143,7 +144,7 @@ class Mixed(nn.Module):
         self.mix = nn.Conv2d(width + more, width, 1)
 
     def forward(self, x: Tensor, more: Tensor) -> Tensor:
-        return F.relu(x + self.mix(torch.cat([F.relu(self.near(x)), more], dim=1)))
+        return x + self.mix(torch.cat([F.relu(self.near(x)), more], dim=1))
 
 
 def _even(x: Tensor) -> Tensor:
@@ -194,7 +195,11 @@ class Appearance(nn.Module):
 
 
 class Compositor(nn.Module):
-    """Blends, relights and sharpens the composed picture of any avatar."""
+    """Blends, relights and sharpens the composed picture of any avatar.
+
+    From stem to head runs a path without ReLU: the best linear filter is where training starts, see
+    `liveface.train.compositor.start_linear`.
+    """
 
     def __init__(self, size: CompositorSize) -> None:
         super().__init__()
@@ -215,7 +220,8 @@ class Compositor(nn.Module):
 
     def grid(self, canvas: Tensor, features: Tensor) -> Tensor:
         """The residual as a grid `[B, 192, H/8, W/8]`."""
-        return self.head(self.mixed(self.levels(F.relu(self.stem(canvas))), features))
+        x = self.stem(canvas - 0.5)
+        return self.head(self.mixed(x + self.levels(F.relu(x)), features))
 
     def forward(self, canvas: Tensor, features: Tensor) -> Tensor:
         """The residual to add to the composed picture.
