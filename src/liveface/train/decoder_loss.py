@@ -24,6 +24,7 @@ from liveface.types import Array
 OPAQUE = ("mouth", "eyes")  # the patch hides the base in its middle; hair and body let the crisp base through
 MIDDLE = 0.5  # window above which a pixel counts as the middle of its patch
 TEXTURE_FLOOR = 1e-4  # variance below which detail is noise of 8-bit pictures: (0.01 of full scale)^2
+STILL = 5e-4  # mean change of a picture that does not move, of full scale: an eighth of a level
 _LUMA = (0.299, 0.587, 0.114)  # source: ITU-R BT.601
 
 
@@ -131,7 +132,7 @@ def judge(
     Returns:
         `psnr` of the whole patch and `psnr_middle` of its opaque part, mean over frames in decibels; `sharpness`, the
         energy of the Laplacian in the middle over the truth's; `change`, the mean absolute change between neighbours
-        in time over the truth's (1 is natural; absent without neighbours).
+        in time over the truth's (1 is natural; absent without neighbours or motion).
     """
     inside = torch.from_numpy(window > MIDDLE)
     near = inside[1:-1, 1:-1]
@@ -150,7 +151,8 @@ def judge(
     if len(follows):
         made, true = torch.cat(list(pictures)), torch.cat(list(truths))
         moved = [float((one[follows + 1] - one[follows])[..., inside].abs().mean()) for one in (made, true)]
-        scores["change"] = round(moved[0] / max(moved[1], 1e-9), 3)
+        if moved[1] > STILL:
+            scores["change"] = round(moved[0] / moved[1], 3)
     return scores
 
 
