@@ -241,7 +241,10 @@ def create(given: argparse.Namespace) -> int:
     try:
         made = run(given.source, given.output, options, run=given.run_folder, report=given.report, say=steps)
     except KeyboardInterrupt:
-        return _ended("stopped; what was learned is kept, and the same command with --resume goes on.")
+        kept = Path(given.run_folder or Path(given.output).with_suffix(".run"))
+        if not kept.exists():
+            return _ended()
+        return _ended(f"stopped; {kept} keeps what was done, and the same command with --resume goes on.")
     if not given.quiet:
         size_mb = made.path.stat().st_size / 1e6
         why = "quality no longer rose" if made.settled else "its time was over"

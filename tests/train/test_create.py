@@ -138,6 +138,11 @@ def test_a_stopped_creation_goes_on(quick, portrait, monkeypatch, capsys):
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
+    with monkeypatch.context() as early:
+        early.setattr(creation, "make_pack", stopped)
+        assert cli.main(command) == 130
+        assert "nothing was written" in capsys.readouterr().err
+        assert not (quick / "me.run").exists()
     monkeypatch.setattr(creation, "adapt", stopped)
     assert cli.main(command) == 130
     assert "--resume" in capsys.readouterr().err
@@ -180,7 +185,7 @@ def test_sources_that_cannot_be_used_leave_nothing(quick, portrait, tmp_path):
             create(source, tmp_path / "me.avatar", run=tmp_path / "run")
         assert "\n" not in str(caught.value)
         assert not (tmp_path / "me.avatar").exists()
-        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+        assert not (tmp_path / "run").exists()
 
 
 def test_outputs_are_checked_before_the_work(quick, portrait):
@@ -203,6 +208,7 @@ def test_a_full_disk_is_said_before_and_during_the_work(quick, portrait, monkeyp
     monkeypatch.setattr(creation.shutil, "disk_usage", lambda _: usage._replace(free=10_000))
     with pytest.raises(SinkError, match=r"room for 0\.0 GB"):
         create(portrait, quick / "me.avatar")
+    assert not (quick / "me.run").exists()
     monkeypatch.setattr(creation.shutil, "disk_usage", lambda _: usage._replace(free=1 << 40))
     for error in (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), RuntimeError("PytorchStreamWriter failed")):
 

@@ -205,7 +205,7 @@ def measure(avatar: Avatar, adapted: Adapted, pack: Pack, run: Path, say: Say) -
         learned_minutes=adapted.minutes,
         gmac_a_frame=round(gmac_per_frame(about.size, about.canvas), 4),
         parameters=parameters_of(about.size),
-        ms_a_frame={"p50": middle, "p95": high},
+        ms_a_frame={"p50": middle, "p95": high, "load": round(os.getloadavg()[0], 1)},
     )
 
 

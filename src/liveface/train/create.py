@@ -148,8 +148,9 @@ def create(
     kind = _kind(source)
     folder = RunFolder.open(Path(run) if run is not None else output.with_suffix(".run"), source, options, kind)
     with _disk(folder.path):
-        folder.check_room(_frames(source, kind, options))
-        pack = _pack(folder, source, kind, options, say)
+        with folder.unless_empty():
+            folder.check_room(_frames(source, kind, options))
+            pack = _pack(folder, source, kind, options, say)
         adapted = _learn(folder, pack, options, say)
         avatar = assemble(
             pack, export_all(adapted, pack, folder.path / "networks", _plain(say)), shared, options.size,
@@ -163,7 +164,7 @@ def create(
         write_page(Page.finished(avatar, adapted, pack, folder.learned), page)
     made = Created(write_avatar(avatar, output), page, avatar, minutes, adapted.settled)
     if not options.keep:
-        shutil.rmtree(folder.path)
+        shutil.rmtree(folder.path, ignore_errors=True)
     return made
 
 
@@ -243,6 +244,16 @@ class RunFolder:
         part.write_text(json.dumps({**content, "spent_s": round(60 * self.minutes(), 1)}, indent=1), "utf-8")
         part.replace(settings)
 
+    @contextmanager
+    def unless_empty(self) -> Iterator[None]:
+        """Remove the folder when what ends here ended without a pack: there is nothing to go on with."""
+        try:
+            yield
+        except BaseException:
+            if not (self.packed / "pack.json").is_file():
+                shutil.rmtree(self.path, ignore_errors=True)
+            raise
+
     def check_room(self, frames: tuple[int, int]) -> None:
         """Refuse to begin what the disk cannot hold.
 
@@ -288,7 +299,8 @@ def _pack(folder: RunFolder, source: Path, kind: str, options: CreateOptions, sa
     try:
         pack = make_pack(frames, folder.packed, PackOptions(size=options.canvas), _plain(say))
     finally:
-        folder.note()
+        if folder.path.is_dir():
+            folder.note()
     say("looking", 1.0, f"{int((~pack.held).sum())} frames to learn from, {int(pack.held.sum())} held out, "
         f"{pack.info['rejection_rate']:.1%} rejected")  # fmt: skip
     return pack

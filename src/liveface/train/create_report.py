@@ -109,7 +109,7 @@ class Page:
             ("learning", f"{adapted.minutes:.1f} minutes, {often}; {measured.get('minutes', 0):.1f} minutes in all"),
             ("networks", f"{about.size}, {measured['gmac_a_frame']:.3f} GMAC a frame, "
              f"{sum(map(len, avatar.networks.values())) / 1e6:.1f} MB of its own"),
-            ("a frame", f"{measured['ms_a_frame']['p50']:.1f} ms on one thread of this machine"),
+            ("a frame", "{p50:.1f} ms on one thread, machine at load {load:.0f}".format(**measured["ms_a_frame"])),
             ("mouth", f"{measured['mode_gap_db']:+.2f} dB when driven by lip points instead of visemes"),
         ]  # fmt: skip
         pictures = [

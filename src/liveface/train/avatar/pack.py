@@ -9,6 +9,7 @@ same of the warped reference; `controls.npz` the control vectors `[N, D]` with `
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -167,7 +168,11 @@ class PackWriter:
         if 0 in shape:  # an empty file cannot be mapped
             np.save(self._folder / f"{name}.npy", np.zeros(shape, np.uint8))
             return np.zeros(shape, np.uint8)
-        return open_memmap(self._folder / f"{name}.npy", "w+", np.uint8, shape)
+        store = open_memmap(self._folder / f"{name}.npy", "w+", np.uint8, shape)
+        if hasattr(os, "posix_fallocate"):  # a full disk is told now, and not by a signal when a page is written
+            with (self._folder / f"{name}.npy").open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, store.offset + store.nbytes)
+        return store
 
     def add(
         self,
