@@ -59,7 +59,7 @@ def shared_networks(canvas: tuple[int, int]) -> dict[str, Shared]:
         RecipeError: none ships for it.
     """
     shape = "" if canvas == CANVASES[0] else f"_{canvas[0]}x{canvas[1]}"
-    names = {role: f"{role}{shape}.tflite" for role in SHARED}
+    names = {role: f"{role}{shape if role == 'compositor' else ''}.tflite" for role in SHARED}
     missing = [name for name in names.values() if name not in weights.manifest()]
     if missing:
         raise RecipeError(

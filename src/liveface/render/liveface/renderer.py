@@ -90,9 +90,15 @@ class LiveFaceRenderer:
         )  # fmt: skip
 
     def _appearance(self, network: Step) -> Array:
-        half = (self.rig.size[0] // 2, self.rig.size[1] // 2)
-        picture = cv2.resize(self.rig.reference, half, interpolation=cv2.INTER_AREA)
-        return _only(network(reference=picture[None].astype(np.float32) / 255))
+        """Features of the reference, once; one network serves every canvas, its grid is brought to the canvas's."""
+        rows, columns = network.inputs["reference"][0][1:3]
+        picture = cv2.resize(self.rig.reference, (columns, rows), interpolation=cv2.INTER_AREA)
+        features = _only(network(reference=picture[None].astype(np.float32) / 255))[0]
+        rows, columns = self._compositor.inputs["features"][0][1:3]
+        if features.shape[:2] != (rows, columns):
+            parts = [cv2.resize(part, (columns, rows)) for part in np.moveaxis(features, -1, 0)]
+            features = np.stack(parts, -1)
+        return np.ascontiguousarray(features[None], np.float32)
 
     def _check(self) -> None:
         """Every network must take and give what this version says."""
