@@ -19,7 +19,18 @@ from liveface.signals.image import read_image
 from liveface.train.avatar.pack import CONTROLS, PackWriter
 from liveface.train.compositor import IDENTITIES, LEAST_ERROR, Batch, losses, start_linear
 from liveface.train.compositor_data import Faults, People, band, half_size, patched, seams
-from liveface.train.compositor_score import CLEAN, USUAL, energy, exams_of, finished, painter_of, scores
+from liveface.train.compositor_drawn import draw_all
+from liveface.train.compositor_score import (
+    CLEAN,
+    DRAWN,
+    HALF_DRAWN,
+    USUAL,
+    energy,
+    exams_of,
+    finished,
+    painter_of,
+    scores,
+)
 from liveface.train.recipe import Recipe
 from liveface.train.tasks import train
 
@@ -147,6 +158,28 @@ def test_bands_are_aligned():
     random = np.random.default_rng(0)
     starts = {band(640, 384, random).start for _ in range(100)}
     assert starts == {0, 64, 128, 192, 256}
+
+
+def test_patches_of_pretrained_decoders_take_part(packs, tmp_path):
+    options = {"packs": str(packs), "region": "eyes", "size": "small"}
+    recipe = Recipe("eyes", "decoder", steps=1, batch=2, log_every=1, evaluate_every=1, save_every=1,
+                    precision="float32", options=options)  # fmt: skip
+    train(recipe, tmp_path / "eyes")
+    assert draw_all(packs, tmp_path / "drawn", [tmp_path / "eyes"]) == 3
+    drawn = np.load(tmp_path / "drawn" / "ida" / "eyes.npy")
+    assert drawn.shape == (5, 80, 192, 4)
+    with pytest.raises(RecipeError, match=r"mouth\.npy"):
+        People(packs, (), tmp_path / "drawn")
+    for name in ("ben", "eve", "ida"):
+        for region, shape in REGIONS.items():
+            width, height = shape.size
+            flat = np.full((5, height, width, 4), (200, 0, 0, 255), np.uint8)
+            np.save(tmp_path / "drawn" / name / f"{region}.npy", flat)
+    person = People(packs, (), tmp_path / "drawn").unseen[0]
+    red, half = (person.sight(4, faults, np.random.default_rng(0)) for faults in (DRAWN, HALF_DRAWN))
+    x, y = person.pack.boxes["mouth"][4] @ np.array([64, 48, 1])
+    assert red.canvas[int(y), int(x)].tolist() == [200, 0, 0]
+    assert np.abs(half.canvas[int(y), int(x)].astype(int) - half.truth[int(y), int(x)] // 2 - [100, 0, 0]).max() < 4
 
 
 def test_it_trains_by_recipe(packs, tmp_path):

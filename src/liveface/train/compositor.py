@@ -24,7 +24,7 @@ from liveface.errors import RecipeError
 from liveface.nets.liveface import Compositor, unshuffle
 from liveface.render.liveface.sizes import BLOCK, sizes_of
 from liveface.train.compositor_data import BAND_STEP, FEATURE_STEP, Faults, People, band
-from liveface.train.compositor_score import CLEAN, USUAL, exams_of, painter_of, save_sheet, scores
+from liveface.train.compositor_score import CLEAN, DRAWN, USUAL, exams_of, painter_of, save_sheet, scores
 from liveface.train.loop import Run
 from liveface.train.recipe import parse_options
 from liveface.types import Pixels
@@ -49,6 +49,7 @@ class CompositorOptions:
         texture: weight of slopes that are weaker or stronger than true around a pixel.
         patch: extra weight where patches lie.
         faults: how much patches are spoilt, see `Faults`; 1 is the usual.
+        drawn: folder of `compositor_drawn`; empty: only made-up faults.
         unseen: patterns of names of people never learned from, besides one in eight.
     """
 
@@ -59,6 +60,7 @@ class CompositorOptions:
     texture: float = 0.3
     patch: float = 3.0
     faults: float = 1.0
+    drawn: str = ""
     unseen: tuple[str, ...] = ()
 
 
@@ -95,10 +97,12 @@ class CompositorTask:
                 f"recipe {recipe.name!r} has a batch of {recipe.batch} for {self.options.people} people; expected a "
                 "multiple: change either."
             )
-        self.people = People(Path(self.options.packs), self.options.unseen)
+        drawn = Path(self.options.drawn) if self.options.drawn else None
+        self.people = People(Path(self.options.packs), self.options.unseen, drawn)
         self.random = np.random.default_rng(recipe.seed * 1000 + run.rank)
         kinds = {"seen": self.people.seen, "unseen": self.people.unseen}
-        self.exams = {name: exams_of(people, USUAL) for name, people in kinds.items()}
+        usual = DRAWN if drawn else USUAL
+        self.exams = {name: exams_of(people, usual) for name, people in kinds.items()}
         self.clean = exams_of(self.people.unseen, CLEAN, frames=1)
         torch.manual_seed(recipe.seed)
         network = Compositor(sizes_of(self.options.size)[1])
@@ -115,7 +119,7 @@ class CompositorTask:
     def batch(self) -> Batch:
         """Draw people and frames."""
         options = self.options
-        each, faults = self.run.recipe.batch // options.people, Faults(*(options.faults * v for v in _values(Faults())))
+        each, faults = self.run.recipe.batch // options.people, Faults().times(options.faults)
         rows = band(self.people.height, options.rows, self.random)
         drawn = [self.people.draw(each, faults, rows, self.random) for _ in range(options.people)]
         sights = [sight for _, several in drawn for sight in several]
@@ -163,10 +167,6 @@ class CompositorTask:
         """A sheet of people it never saw."""
         assert isinstance(network, Compositor)
         save_sheet(self.exams["unseen"][:8:2], painter_of(network), folder / f"{index:06}.png")
-
-
-def _values(faults: Faults) -> list[float]:
-    return [faults.blur, faults.ghost, faults.colour, faults.shift, faults.noise, faults.missing]
 
 
 def losses(made: Tensor, batch: Batch, patch: float) -> dict[str, Tensor]:

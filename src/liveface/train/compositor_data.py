@@ -27,6 +27,7 @@ from liveface.types import Array, Pixels
 
 FEATURE_STEP = 8  # canvas pixels per cell of the appearance grid
 BAND_STEP = 64  # canvas rows between two possible bands: two cells of the coarsest grid
+DRAWN_SHARE = 0.7  # of the steps that show patches of real decoders, where there are any
 UNSEEN_EVERY = 8  # one identity in so many is never learned from; its name decides, so that more packs change nobody
 
 
@@ -41,6 +42,7 @@ class Faults:
         shift: largest displacement in canvas pixels along each axis.
         noise: largest standard deviation of pixel noise, in levels of 255.
         missing: chance that a region is not drawn at all.
+        drawn: how much of the error of pretrained decoders is in the patches, 0 to 1; see `compositor_drawn`.
     """
 
     blur: float = 1.4
@@ -49,6 +51,14 @@ class Faults:
     shift: float = 2.0
     noise: float = 2.0
     missing: float = 0.04
+    drawn: float = 0.0
+
+    def times(self, strength: float, drawn: float = 0.0) -> Faults:
+        """The same faults, stronger or weaker, and so much of the decoders' own."""
+        return Faults(
+            self.blur * strength, self.ghost * strength, self.colour * strength, self.shift * strength,
+            self.noise * strength, self.missing, drawn,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +81,21 @@ class Person:
 
     Args:
         folder: of the pack.
+        drawn: folder of `compositor_drawn`, or None.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, drawn: Path | None = None) -> None:
         self.name = folder.name
         self.pack = Pack.open(folder)
         self.frames, self.bases = self.pack.frames, self.pack.bases
         self.patches = {name: self.pack.truth(name) for name in REGIONS}
+        self.drawn: dict[str, Pixels] = {}
+        if drawn is not None:
+            files = {name: drawn / folder.name / f"{name}.npy" for name in REGIONS}
+            missing = [file for file in files.values() if not file.is_file()]
+            if missing:
+                raise RecipeError(f"there is no {missing[0]}; draw the packs with liveface.train.compositor_drawn.")
+            self.drawn = {name: np.load(file, mmap_mode="r") for name, file in files.items()}
         held = self.pack.held[self.pack.frames_at]
         self.learnt, self.held = np.flatnonzero(~held), np.flatnonzero(held)
         picture = self.pack.rig.reference
@@ -95,8 +113,12 @@ class Person:
                 continue
             box = self.pack.boxes[name][frame].astype(np.float64)
             true, ghost = self.patches[name][frame], self.patches[name][int(random.choice(others))]
-            colour = spoil(true, ghost, faults, random)
-            patches[name] = np.dstack([colour, self._alpha(name, frame, random)])
+            alpha = self._alpha(name, frame, random)
+            if faults.drawn and self.drawn:
+                made = self.drawn[name][at]
+                true = cv2.addWeighted(made[..., :3].copy(), faults.drawn, np.asarray(true), 1 - faults.drawn, 0)
+                alpha = made[..., 3]
+            patches[name] = np.dstack([spoil(np.asarray(true), ghost, faults, random), alpha])
             boxes[name] = shifted(box, faults.shift, random)
         canvas, alphas = compose(base, patches, boxes)
         return Sight(canvas, half_size(canvas, alphas, base), truth)
@@ -172,18 +194,19 @@ class People:
     Args:
         folder: of packs, one folder each.
         unseen: patterns of names that are never learned from, besides one in eight.
+        drawn: folder of `compositor_drawn`, or None.
 
     Raises:
         RecipeError: fewer than two packs.
     """
 
-    def __init__(self, folder: Path, unseen: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, unseen: Sequence[str] = (), drawn: Path | None = None) -> None:
         names = sorted(path.parent.name for path in folder.glob("*/pack.json"))
         if len(names) < 2:
             raise RecipeError(f"{folder} holds {len(names)} packs; expected at least 2: make packs of more people.")
         hidden = {name for name in names if zlib.crc32(name.encode()) % UNSEEN_EVERY == 0}
         hidden |= {name for name in names for pattern in unseen if fnmatch(name, pattern)}
-        everyone = [Person(folder / name) for name in names]
+        everyone = [Person(folder / name, drawn) for name in names]
         self.seen = [person for person in everyone if person.name not in hidden and len(person.learnt)]
         self.unseen = [person for person in everyone if person.name in hidden]
         if not self.seen or not self.unseen:
@@ -198,10 +221,9 @@ class People:
         """Some frames of one person to learn from, lit and mirrored at random: the reference and `rows` of frames."""
         person = self.seen[int(random.integers(len(self.seen)))]
         strength = random.random() ** 0.7
-        mild = Faults(
-            faults.blur * strength, faults.ghost * strength, faults.colour * strength, faults.shift * strength,
-            faults.noise * strength, faults.missing,
-        )  # fmt: skip
+        mild = faults.times(strength)
+        if person.drawn and random.random() < DRAWN_SHARE:
+            mild = faults.times(0.3 * strength, random.uniform(0.3, 1))
         sights = [person.sight(int(random.choice(person.learnt)), mild, random) for _ in range(count)]
         table, half = tone(random), slice(rows.start // 2, rows.stop // 2)
         mirrored = random.random() < 0.5

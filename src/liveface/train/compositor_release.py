@@ -75,7 +75,9 @@ def samples_of(network: Compositor, people: People, count: int) -> tuple[list[Sa
 def release(run: Path, into: Path) -> dict[str, Any]:
     """Export, store, and enter in the manifest; returns sizes and parity of both."""
     network = network_of(run)
-    people = People(Path(options_of(run).packs), options_of(run).unseen)
+    options = options_of(run)
+    drawn = Path(options.drawn) if options.drawn else None
+    people = People(Path(options.packs), options.unseen, drawn)
     canvases, references = samples_of(network, people, CALIBRATION)
     table = {}
     with tempfile.TemporaryDirectory() as scratch:

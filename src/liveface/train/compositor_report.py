@@ -18,10 +18,23 @@ from liveface.errors import RecipeError
 from liveface.train.compositor import IDENTITIES
 from liveface.train.compositor_data import Faults, Person
 from liveface.train.compositor_release import NAMES, network_of, options_of
-from liveface.train.compositor_score import CLEAN, USUAL, exams_of, painter_of, painter_of_files, save_sheet, scores
+from liveface.train.compositor_score import (
+    CLEAN,
+    DRAWN,
+    HALF_DRAWN,
+    USUAL,
+    exams_of,
+    painter_of,
+    painter_of_files,
+    save_sheet,
+    scores,
+)
 
 RESULTS = Path("bench/results/compositor.json")
-FAULTS: dict[str, Faults] = {"usual faults": USUAL, "no faults": CLEAN}
+FAULTS: dict[str, Faults] = {
+    "decoders": DRAWN, "decoders, half their error": HALF_DRAWN, "made-up faults": USUAL, "true patches": CLEAN,
+}  # fmt: skip
+"""What stands in the patches; the first two need a run with drawn patches."""
 COLUMNS = {
     "whole_before_db": "whole", "whole_after_db": "after", "seam_before_db": "seams", "seam_after_db": "after",
     "patches_before_db": "patches", "patches_after_db": "after", "sharp_before": "sharpness", "sharp_after": "after",
@@ -41,21 +54,23 @@ def report(run: Path, files: Path, sheet: Path | None = None) -> dict[str, Any]:
     if not listing.is_file():
         raise RecipeError(f"there is no {listing}; train the compositor first.")
     names: dict[str, list[str]] = json.loads(listing.read_text("utf-8"))
-    packs = Path(options_of(run).packs)
+    packs, drawn = Path(options_of(run).packs), Path(options_of(run).drawn) if options_of(run).drawn else None
     painters = {
         "int8": painter_of_files(*(files / f"{name}.tflite" for name in NAMES)),
         "float": painter_of(network_of(run)),
     }
     table: dict[str, Any] = {}
     for kind in ("seen", "unseen"):
-        people = [Person(packs / name) for name in names[kind]]
+        people = [Person(packs / name, drawn) for name in names[kind]]
         for faults, how in FAULTS.items():
+            if how.drawn and drawn is None:
+                continue
             exams = exams_of(people, how, frames=2, most=40)
             found = {name: scores(exams, paint) for name, paint in painters.items()}
             loss = found["float"]["whole_after_db"] - found["int8"]["whole_after_db"]
             count = {"people": len({exam.name for exam in exams}), "frames": len(exams)}
             table[f"{kind}, {faults}"] = {**count, **found, "int8_loss_db": round(loss, 3)}
-            if sheet is not None and kind == "unseen" and how is USUAL:
+            if sheet is not None and kind == "unseen" and how is (DRAWN if drawn else USUAL):
                 save_sheet(exams[:: max(1, len(exams) // 6)][:6], painters["int8"], sheet)
     return table
 

@@ -26,6 +26,9 @@ Painter = Callable[[Pixels, Pixels], Array]
 """Takes the reference `[H/2, W/2, 3]` and the input `[H/2, W/2, 10]`, both uint8; returns the residual `[H, W, 3]`."""
 
 CLEAN = Faults(0, 0, 0, 0, 0, 0)
+DRAWN = Faults(0, 0, 0, 0, 0, 0, drawn=1.0)
+HALF_DRAWN = Faults(0, 0, 0, 0, 0, 0, drawn=0.5)
+"""Half the error of decoders that share their weights among many people: nearer to those of one avatar."""
 USUAL = Faults(blur=0.9, ghost=0.15, colour=0.02, shift=1.0, noise=1.0, missing=0)
 
 
