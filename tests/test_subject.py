@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from avatars import living, paper
 from liveface import cli, weights
-from liveface.about import describe_file
+from liveface.about import describe_file, examine
 from liveface.avatar import write_avatar
 from liveface.errors import AvatarError, SignalError
 from liveface.motion.behaviour import Behaviour
@@ -160,3 +160,13 @@ def test_a_listener_is_shown_for_as_long_as_asked(avatar, tmp_path, capsys):
 def test_an_opened_driver_keeps_its_rate(avatar):
     with pytest.raises(SignalError, match="25 fps"):
         next(iter(Session(avatar).stream(silence(1, 25))))
+
+
+def test_doctor_draws_every_embedded_avatar(avatar, tmp_path, monkeypatch):
+    path = write_avatar(avatar, tmp_path / "someone.avatar")
+    manifest, known = weights.manifest(), weights.path
+    monkeypatch.setattr(weights, "manifest", lambda *_: {**manifest, path.name: {}})
+    monkeypatch.setattr(weights, "path", lambda name: path if name == path.name else known(name))
+    lines, well = examine()
+    assert well, lines
+    assert any(line.startswith("avatar someone.avatar: opened in") for line in lines)

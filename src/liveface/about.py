@@ -19,6 +19,7 @@ from liveface.avatar import Avatar, read_avatar
 from liveface.errors import AvatarError, LivefaceError
 from liveface.machine import processor
 from liveface.motion.files import load_motion
+from liveface.render.liveface.renderer import LiveFaceRenderer
 from liveface.render.mesh import MeshRenderer
 from liveface.signals.face import FaceTracker
 from liveface.signals.image import read_image
@@ -139,6 +140,7 @@ def examine() -> tuple[list[str], bool]:
             weights.path(name)
         lines.append(f"shipped files: {len(weights.manifest())}, all whole")
         lines += _try_rendering()
+        lines += [_try_avatar(name) for name in weights.manifest() if name.endswith(".avatar")]
     except LivefaceError as error:
         lines.append(f"broken: {error}")
         well = False
@@ -160,6 +162,22 @@ def _encoder(name: str) -> bool:
     import av
 
     return name in av.codecs_available
+
+
+def _try_avatar(name: str) -> str:
+    """Draw an embedded avatar for a second."""
+    since = time.perf_counter()
+    renderer = LiveFaceRenderer(read_avatar(weights.path(name)))
+    opened = time.perf_counter()
+    state = renderer.start()
+    for _ in range(PROBE_FRAMES):
+        state, _ = renderer.step(state, Motion.rest())
+    spent = (time.perf_counter() - opened) / PROBE_FRAMES
+    width, height = renderer.rig.size
+    return (
+        f"avatar {name}: opened in {opened - since:.1f} s, {spent * 1000:.1f} ms a frame at {width}x{height}, "
+        f"{1 / spent:.0f} fps, one thread"
+    )
 
 
 def _try_rendering() -> list[str]:

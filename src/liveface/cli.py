@@ -24,7 +24,7 @@ from liveface.progress import Meter, Steps
 EPILOG = (
     """consent: animate only faces of people who agreed, or faces of nobody. Every output is marked as synthetic."""
 )
-DEMO_OUTPUT = "liveface-demo.mp4"
+DEMO_SUBJECT, DEMO_OUTPUT = "portrait.jpg", "liveface-demo.mp4"
 
 
 def size(text: str) -> tuple[int, int]:
@@ -203,7 +203,7 @@ def demo(given: argparse.Namespace) -> int:
     from liveface.machine import peak_memory_mb
 
     meter = Meter(quiet=given.quiet)
-    photo, speech = weights.path("portrait.jpg"), weights.path("speech.flac")
+    photo, speech = weights.path(DEMO_SUBJECT), weights.path("speech.flac")
     report = session.animate(photo, speech, given.output, progress=meter, **_looks(given))
     meter.close()
     if not given.quiet:
