@@ -33,6 +33,14 @@ def control_names(region: str) -> tuple[str, ...]:
     return tuple(MODES) if region == "mouth" else (region,)
 
 
+BINS, RARE = 8, 0.8  # ranges of a value; 0 draws frames alike, 1 draws ranges alike
+KEYS: dict[str, tuple[str, tuple[tuple[int, ...], ...]]] = {
+    "mouth": ("landmarks", ((80,), (81,), (0,), (20,))),  # jaw, aspect, both corners
+    "eyes": ("eyes", ((0,), (1,), (2, 4), (3, 5))),  # openness of either eye, gaze up and down, sideways
+}
+"""The control vector and the columns of it that tell which frames of a region are rare."""
+
+
 @dataclass(frozen=True, slots=True)
 class Frames:
     """One region of one pack.
@@ -146,9 +154,28 @@ def as_picture(patches: Pixels) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(patches)).permute(0, 3, 1, 2).float().div_(255)
 
 
+def rarity(frames: Frames, numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """How likely each of some frames is drawn `[N]`: shut lids, far glances and open mouths are few and count more.
+
+    Each telling value is cut into `BINS` equal ranges; a range's frames count by one over the power `RARE` of how many
+    there are; the values' counts are averaged.
+    """
+    if frames.region not in KEYS:
+        return np.full(len(numbers), 1 / len(numbers))
+    name, columns = KEYS[frames.region]
+    total = np.zeros(len(numbers))
+    for members in columns:
+        value = frames.controls[name][numbers][:, list(members)].mean(1)
+        low, high = float(value.min()), float(value.max())
+        at = np.minimum(((value - low) / max(high - low, 1e-6) * BINS).astype(int), BINS - 1)
+        share = np.bincount(at, minlength=BINS)[at] ** -RARE
+        total += share / share.sum()
+    return np.asarray(total / total.sum())
+
+
 @dataclass(slots=True)
 class Sampler:
-    """Draws batches: a person first (by the square root of the recording's length), then a learned frame.
+    """Draws batches: a person first (by the square root of the recording's length), then a learned frame by `rarity`.
 
     Attributes:
         people: one region of every pack.
@@ -162,17 +189,19 @@ class Sampler:
     noise: float = 0.01
     tint: float = 0.0
     _odds: npt.NDArray[np.float64] = field(init=False)
+    _frame_odds: list[npt.NDArray[np.float64]] = field(init=False)
     _learned: list[npt.NDArray[np.intp]] = field(init=False)
 
     def __post_init__(self) -> None:
         self._learned = [frames.learned for frames in self.people]
         odds = np.sqrt([len(numbers) for numbers in self._learned])
         self._odds = odds / odds.sum()
+        self._frame_odds = [rarity(frames, numbers) for frames, numbers in zip(self.people, self._learned, strict=True)]
 
     def draw(self, size: int) -> Batch:
         """A batch of `size` frames."""
         persons = self.random.choice(len(self.people), size=size, p=self._odds)
-        numbers = [int(self.random.choice(self._learned[person])) for person in persons]
+        numbers = [int(self.random.choice(self._learned[who], p=self._frame_odds[who])) for who in persons]
         pairs = [(self.people[person], number) for person, number in zip(persons, numbers, strict=True)]
         truth = as_picture(np.stack([frames.truth[number] for frames, number in pairs]))
         base = as_picture(np.stack([frames.base[number] for frames, number in pairs]))
