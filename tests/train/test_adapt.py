@@ -181,9 +181,9 @@ def test_losses_and_scores_mean_what_they_say():
     assert beyond.grad.tolist() == [1, 0, 0, -1, 1]
     assert float(slope_loss(truth - truth)) == 0
     assert float(slope_loss(torch.full_like(truth, 0.3))) < 1e-7
-    assert float(texture_loss(truth, truth)) == 0
+    assert float(texture_loss(truth, truth, shape)) == 0
     soft = torch.nn.functional.avg_pool2d(truth, 3, 1, 1)
-    assert float(texture_loss(soft, truth)) > 0.05
+    assert float(texture_loss(soft, truth, shape)) > 0.05
     scores = judge([soft], [truth], np.arange(4), window("mouth"))
     assert scores["sharpness"] < 0.3
     assert scores["change"] < 0.7

@@ -1,6 +1,7 @@
 """Quality against creation time: the same avatar from pretrained decoders and from scratch, with different budgets.
 
 python -m liveface.train.creation_time PACK --runs FOLDER [-o FILE] [--minutes 1 5 15 30] [--regions mouth eyes]
+    [--starts pretrained]
 
 Minutes are those of one core and of all four decoders together: every decoder gets its share of them. They are counted
 as processor time, so that a shared machine gives the same table. The same call goes on where it was stopped.
@@ -21,6 +22,7 @@ from liveface import machine
 from liveface.train.adapt import SHARES, AdaptOptions, adapt
 
 MINUTES = (1.0, 5.0, 15.0, 30.0)
+STARTS = ("pretrained", "scratch")
 COLUMNS = {
     "minutes": "budget of one core for all four decoders",
     "spent_minutes": "what this decoder used of its share before it stopped",
@@ -31,15 +33,12 @@ COLUMNS = {
 }
 
 
-def rows_of(
-    pack: Path, runs: Path, minutes: float, regions: tuple[str, ...], *, pretrained: bool
-) -> list[dict[str, Any]]:
+def rows_of(pack: Path, runs: Path, minutes: float, regions: tuple[str, ...], *, start: str) -> list[dict[str, Any]]:
     """One row per region for one budget and one start."""
-    start = "pretrained" if pretrained else "scratch"
     whole = sum(SHARES[region] for region in regions)
     learned = adapt(
         pack, runs / f"{start}-{minutes:g}-{'-'.join(regions)}", "base", minutes * whole,
-        pretrained=pretrained, options=AdaptOptions(processor_time=True), regions=regions,
+        pretrained=start == STARTS[0], options=AdaptOptions(processor_time=True), regions=regions,
     )  # fmt: skip
     rows = []
     for region, decoder in learned.decoders.items():
@@ -57,14 +56,15 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("-o", "--output", type=Path, default=Path("bench/results/creation_time.json"))
     parser.add_argument("--minutes", type=float, nargs="+", default=MINUTES)
+    parser.add_argument("--starts", nargs="+", default=list(STARTS), choices=list(STARTS))
     parser.add_argument("--regions", nargs="+", default=list(SHARES), choices=list(SHARES))
     given = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     table: dict[str, Any] = {"machine": machine.describe(), "pack": given.pack.name, "columns": COLUMNS, "rows": []}
     for minutes in given.minutes:
-        for pretrained in (True, False):
-            table["rows"] += rows_of(given.pack, given.runs, minutes, tuple(given.regions), pretrained=pretrained)
+        for start in given.starts:
+            table["rows"] += rows_of(given.pack, given.runs, minutes, tuple(given.regions), start=start)
             part = given.output.with_suffix(".part")
             part.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
             part.replace(given.output)
