@@ -153,7 +153,10 @@ def _even(x: Tensor) -> Tensor:
 
 
 class Levels(nn.Module):
-    """A U-Net without its stem and head: residual blocks on halving grids, strides as 2x2 convolutions."""
+    """A U-Net without its stem and head: residual blocks on halving grids, strides as 2x2 convolutions.
+
+    Its finest level ends without ReLU and starts as what came in, so that it cannot die in the first steps.
+    """
 
     def __init__(self, widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
         super().__init__()
@@ -165,6 +168,8 @@ class Levels(nn.Module):
         )
         for layer in self.narrow:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")  # type: ignore[arg-type]
+        nn.init.zeros_(self.widen[0].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.widen[0].bias)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         kept: list[Tensor] = []
@@ -175,7 +180,7 @@ class Levels(nn.Module):
         for index in range(len(self.widen) - 1, -1, -1):
             before = kept[index]
             wide = self.widen[index](x)[:, :, : before.shape[2], : before.shape[3]]
-            x = self.steps[index](F.relu(wide + before))
+            x = self.steps[index](F.relu(wide + before) if index else wide + before)
         return x
 
 
@@ -220,8 +225,7 @@ class Compositor(nn.Module):
 
     def grid(self, canvas: Tensor, features: Tensor) -> Tensor:
         """The residual as a grid `[B, 192, H/8, W/8]`."""
-        x = self.stem(canvas - 0.5)
-        return self.head(self.mixed(x + self.levels(F.relu(x)), features))
+        return self.head(self.mixed(self.levels(self.stem(canvas - 0.5)), features))
 
     def forward(self, canvas: Tensor, features: Tensor) -> Tensor:
         """The residual to add to the composed picture.

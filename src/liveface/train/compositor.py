@@ -24,7 +24,7 @@ from liveface.errors import RecipeError
 from liveface.nets.liveface import Compositor, unshuffle
 from liveface.render.liveface.sizes import BLOCK, sizes_of
 from liveface.train.compositor_data import BAND_STEP, FEATURE_STEP, Faults, People, band
-from liveface.train.compositor_score import CLEAN, DRAWN, USUAL, exams_of, painter_of, save_sheet, scores
+from liveface.train.compositor_score import CLEAN, HALF_DRAWN, USUAL, exams_of, painter_of, save_sheet, scores
 from liveface.train.loop import Run
 from liveface.train.recipe import parse_options
 from liveface.types import Pixels
@@ -101,7 +101,7 @@ class CompositorTask:
         self.people = People(Path(self.options.packs), self.options.unseen, drawn)
         self.random = np.random.default_rng(recipe.seed * 1000 + run.rank)
         kinds = {"seen": self.people.seen, "unseen": self.people.unseen}
-        usual = DRAWN if drawn else USUAL
+        usual = HALF_DRAWN if drawn else USUAL
         self.exams = {name: exams_of(people, usual) for name, people in kinds.items()}
         self.clean = exams_of(self.people.unseen, CLEAN, frames=1)
         torch.manual_seed(recipe.seed)
@@ -228,7 +228,7 @@ def start_linear(network: Compositor, batches: list[Batch]) -> None:
     decode = ways[:rank]  # [rank, 192]
     encode = filters @ decode.T  # [161, rank]
     count = gram[-1, -1].clamp_min(1)
-    spread = torch.einsum("ir,ij,jr->r", encode[:-1], gram[:-1, :-1] / count, encode[:-1]).clamp_min(1e-12).sqrt() * 2
+    spread = torch.einsum("ir,ij,jr->r", encode[:-1], gram[:-1, :-1] / count, encode[:-1]).clamp_min(1e-12).sqrt() * 8
     stem = (encode[:-1] / spread).T.reshape(rank, 4, 4, network.size.inputs).permute(0, 3, 1, 2)
     with torch.no_grad():
         network.stem.weight[:rank].copy_(stem)

@@ -27,7 +27,8 @@ from liveface.types import Array, Pixels
 
 FEATURE_STEP = 8  # canvas pixels per cell of the appearance grid
 BAND_STEP = 64  # canvas rows between two possible bands: two cells of the coarsest grid
-DRAWN_SHARE = 0.7  # of the steps that show patches of real decoders, where there are any
+DRAWN_SHARE = 0.5  # of the steps that show patches of real decoders, where there are any
+DRAWN_RANGE = (0.1, 0.5)  # of their error: decoders shared by many people err more than one avatar's own
 UNSEEN_EVERY = 8  # one identity in so many is never learned from; its name decides, so that more packs change nobody
 
 
@@ -223,7 +224,7 @@ class People:
         strength = random.random() ** 0.7
         mild = faults.times(strength)
         if person.drawn and random.random() < DRAWN_SHARE:
-            mild = faults.times(0.3 * strength, random.uniform(0.3, 1))
+            mild = faults.times(0.5 * strength, random.uniform(*DRAWN_RANGE))
         sights = [person.sight(int(random.choice(person.learnt)), mild, random) for _ in range(count)]
         table, half = tone(random), slice(rows.start // 2, rows.stop // 2)
         mirrored = random.random() < 0.5

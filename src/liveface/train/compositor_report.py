@@ -8,6 +8,7 @@ RUN is the run folder; its packs must still be there. Frames are held out on bot
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -35,6 +36,8 @@ FAULTS: dict[str, Faults] = {
     "decoders": DRAWN, "decoders, half their error": HALF_DRAWN, "made-up faults": USUAL, "true patches": CLEAN,
 }  # fmt: skip
 """What stands in the patches; the first two need a run with drawn patches."""
+SOURCES = ("video", "photo")
+"""Packs of real video, and packs of photos that a teacher moved."""
 COLUMNS = {
     "whole_before_db": "whole", "whole_after_db": "after", "seam_before_db": "seams", "seam_after_db": "after",
     "patches_before_db": "patches", "patches_after_db": "after", "sharp_before": "sharpness", "sharp_after": "after",
@@ -44,11 +47,11 @@ COLUMNS = {
 
 
 def report(run: Path, files: Path, sheet: Path | None = None) -> dict[str, Any]:
-    """Scores by kind of person, by faults and by network.
+    """Scores by source, kind of person, faults and network.
 
     Args:
         run: of the compositor's training; files: folder of `compositor.tflite` and `appearance.tflite`.
-        sheet: a PNG of people it never saw is written there.
+        sheet: PNGs of people it never saw are written beside this name, one per source.
     """
     listing = run / IDENTITIES
     if not listing.is_file():
@@ -60,18 +63,20 @@ def report(run: Path, files: Path, sheet: Path | None = None) -> dict[str, Any]:
         "float": painter_of(network_of(run)),
     }
     table: dict[str, Any] = {}
-    for kind in ("seen", "unseen"):
-        people = [Person(packs / name, drawn) for name in names[kind]]
+    for source, kind in itertools.product(SOURCES, ("seen", "unseen")):
+        everyone = [Person(packs / name, drawn) for name in names[kind]]
+        people = [person for person in everyone if (person.pack.info["teacher"] == "video") == (source == "video")]
         for faults, how in FAULTS.items():
-            if how.drawn and drawn is None:
+            exams = [] if how.drawn and drawn is None else exams_of(people, how, frames=2, most=40)
+            if not exams:
                 continue
-            exams = exams_of(people, how, frames=2, most=40)
             found = {name: scores(exams, paint) for name, paint in painters.items()}
             loss = found["float"]["whole_after_db"] - found["int8"]["whole_after_db"]
             count = {"people": len({exam.name for exam in exams}), "frames": len(exams)}
-            table[f"{kind}, {faults}"] = {**count, **found, "int8_loss_db": round(loss, 3)}
+            table[f"{source}, {kind}, {faults}"] = {**count, **found, "int8_loss_db": round(loss, 3)}
             if sheet is not None and kind == "unseen" and how is (DRAWN if drawn else USUAL):
-                save_sheet(exams[:: max(1, len(exams) // 6)][:6], painters["int8"], sheet)
+                file = sheet.with_stem(f"{sheet.stem}-{source}")
+                save_sheet(exams[:: max(1, len(exams) // 6)][:6], painters["int8"], file)
     return table
 
 
