@@ -42,9 +42,8 @@ PEOPLE = "people.json"
 TEST_FRAMES, TEST_PEOPLE = 120, 40  # of one avatar, and of the people of pretraining
 _CHUNK = 16  # frames of a held-out batch
 SOURCE = (
-    "liveface recipes decoder-*.toml: talking video and portraits of the project's data (US government works; Face "
-    "Research Lab London Set and others by L. DeBruine and B. Jones, CC BY 4.0; GRID corpus, CC BY 4.0; demo files of "
-    "MIT and Apache repositories)"
+    "liveface recipes decoder-*.toml: portraits (US government works) drawn by the mesh renderer, talking video of the "
+    "project's data (GRID corpus, CC BY 4.0; demo files of MIT and Apache repositories)"
 )
 
 
