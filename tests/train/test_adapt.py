@@ -14,9 +14,10 @@ from liveface.errors import RecipeError, WeightsError
 from liveface.nets.liveface import make_decoder
 from liveface.render.liveface.regions import CONTROL_SIZES, REGIONS, window
 from liveface.train.adapt import AdaptOptions, Learner, adapt, nearest_identity
-from liveface.train.decoder_data import Frames, Sampler
+from liveface.train.creation_time import rows_of
+from liveface.train.decoder_data import Frames, Sampler, rarity
 from liveface.train.decoder_loss import blend, clamp_through, judge, slope_loss, texture_loss
-from liveface.train.decoders import pretrained_of
+from liveface.train.decoders import pretrained_of, seats
 from liveface.train.pretrained import Pretrained, load, read, write
 from liveface.train.recipe import Recipe
 from liveface.train.tasks import train
@@ -198,3 +199,36 @@ def test_an_untrained_decoder_answers_its_mean(tmp_path):
     with torch.no_grad():
         painted = decoder(torch.zeros(1, 12), torch.zeros(1, 128))
     assert float((painted[0] - patch).abs().mean()) < 0.2
+
+
+def test_a_person_keeps_their_row(tmp_path):
+    packs, listing = tmp_path / "packs", tmp_path / "people.json"
+    for name in ("b", "d", "unseen_z"):
+        (packs / name).mkdir(parents=True)
+        (packs / name / "pack.json").write_text("{}")
+    assert [folder.name for folder in seats(packs, listing, 3)] == ["b", "d"]
+    (packs / "a").mkdir()
+    (packs / "a" / "pack.json").write_text("{}")
+    assert [folder.name for folder in seats(packs, listing, 3)] == ["b", "d", "a"]
+    with pytest.raises(RecipeError, match="3 packs for 2 places"):
+        seats(packs, listing, 2)
+    (packs / "d" / "pack.json").unlink()
+    with pytest.raises(RecipeError, match="'d', which left"):
+        seats(packs, listing, 3)
+
+
+def test_rare_frames_are_drawn_more_often(tmp_path):
+    frames = Frames.open(make_pack(tmp_path / "pack"), "mouth")
+    frames.controls["landmarks"][:, 80] = 0
+    frames.controls["landmarks"][7, 80] = 1
+    odds = rarity(frames, frames.learned)
+    assert odds.sum() == pytest.approx(1)
+    assert odds[7] == odds.max() > 3 * np.median(odds)
+
+
+def test_creation_time_has_a_row_for_every_start(tmp_path):
+    pack = make_pack(tmp_path / "pack")
+    (row,) = rows_of(pack, tmp_path / "runs", 0.05, ("mouth",), start="scratch")
+    assert (row["region"], row["start"], row["minutes"]) == ("mouth", "scratch", 0.05)
+    assert row["spent_minutes"] == pytest.approx(0.02, abs=0.01)
+    assert row["psnr"] > 10
