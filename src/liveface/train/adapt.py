@@ -171,10 +171,18 @@ class Learner:
         budget_s: seconds it may learn.
         options: how.
         start: pretrained weights, or None to start from chance.
+        resumed: the identity comes with `restore`, so none is looked for.
     """
 
     def __init__(
-        self, frames: Frames, size: str, budget_s: float, options: AdaptOptions, start: Pretrained | None
+        self,
+        frames: Frames,
+        size: str,
+        budget_s: float,
+        options: AdaptOptions,
+        start: Pretrained | None,
+        *,
+        resumed: bool = False,
     ) -> None:
         self.frames, self.size, self.budget_s, self.options = frames, size, budget_s, options
         self.tests = spread(frames.tests, TEST_FRAMES)
@@ -188,12 +196,13 @@ class Learner:
         if start is not None:
             decoder.load_state_dict({**start.state, "mean": decoder.mean.data})
         decoder.set_mean(mean_patch(frames))
-        if start is not None:
+        if start is not None and not resumed:
             identity = nearest_identity(decoder, frames, start.identities)
         decoder = decoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.main = Person(decoder, identity)
         self.averaged = copy.deepcopy(self.main).requires_grad_(requires_grad=False)
-        last, trunk = [], []
+        last: list[nn.Parameter] = []
+        trunk: list[nn.Parameter] = []
         for name, weight in decoder.named_parameters():
             (last if name.startswith(LAST) else trunk).append(weight)
             weight.requires_grad = name.startswith(LAST) or options.trunk_rate > 0
@@ -316,7 +325,7 @@ class Person(nn.Module):
 def nearest_identity(decoder: Decoder, frames: Frames, identities: Array, count: int = 4) -> Tensor:
     """The mean `[1, 128]` of the `count` known identities under which the decoder errs least on a few frames."""
     learned = frames.learned
-    some = learned[np.linspace(0, len(learned) - 1, min(12, len(learned))).astype(int)]
+    some = learned[np.linspace(0, len(learned) - 1, min(8, len(learned))).astype(int)]
     errors = []
     for identity in torch.from_numpy(identities):
         made, true = painted_frames(decoder, frames, some, identity[None], "landmarks")
@@ -362,7 +371,7 @@ def adapt(
     learners = {
         region: Learner(
             Frames.open(pack, region), size, 60 * minutes * SHARES[region] / whole, options,
-            load(region, size) if pretrained else None,
+            load(region, size) if pretrained else None, resumed=(run / CHECKPOINT).is_file(),
         )
         for region in regions
     }  # fmt: skip
