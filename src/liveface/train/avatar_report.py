@@ -119,6 +119,7 @@ def evaluate_avatars(
     out: Path | None = None,
     sheets: Path | None = None,
     progress: Progress | None = None,
+    kept: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Measure avatars on their held-out frames.
 
@@ -128,6 +129,7 @@ def evaluate_avatars(
         out: where the JSON goes.
         sheets: a folder for contact sheets; they show the people, so keep them to yourself.
         progress: called with what is measured, cases done and their number.
+        kept: rows of an earlier report that stay, by name.
 
     Returns: `machine`, `paper`, `likeness` and `avatars`: name to scores and costs.
     """
@@ -137,7 +139,7 @@ def evaluate_avatars(
         "threads": 1,
         "paper": PAPER,
         "likeness": recognise.tells if recognise is not None else {},
-        "avatars": {},
+        "avatars": dict(kept or {}),
     }
     for done, case in enumerate(cases):
         if progress is not None:
@@ -260,12 +262,20 @@ def _cell(scores: dict[str, dict[str, float]], key: str, digits: int) -> str:
     return f"{one('landmarks')} / {one('visemes')} ({one('mesh')}; {one('warp')}{beside})"
 
 
+def stored(file: Path) -> dict[str, Any]:
+    """The rows of a report that is there already."""
+    if not file.is_file():
+        return {}
+    return dict(json.loads(file.read_text("utf-8"))["avatars"])
+
+
 def main() -> None:
     """Measure a folder of avatars."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", type=Path)
     parser.add_argument("--likeness", type=Path, help="measure of likeness, by liveface.train.likeness")
     parser.add_argument("--shared", type=Path, help="folder with the shared networks in floating point")
+    parser.add_argument("--only", nargs="+", help="names of the avatars to measure; the report's other rows are kept")
     parser.add_argument("--sheets", type=Path, help="folder for contact sheets")
     parser.add_argument("-o", "--output", type=Path, default=Path("bench/results/avatars.json"))
     given = parser.parse_args()
@@ -274,13 +284,15 @@ def main() -> None:
     def say(what: str, done: int, count: int) -> None:
         sys.stderr.write(f"[{done}/{count}] {what}\n")
 
+    cases = [case for case in cases_in(given.cases) if not given.only or case.name in given.only]
     report = evaluate_avatars(
-        cases_in(given.cases),
+        cases,
         recognise=recognise,
         shared=given.shared,
         out=given.output,
         sheets=given.sheets,
         progress=say,
+        kept=stored(given.output) if given.only else None,
     )
     sys.stdout.write(table(report) + "\n")
 
