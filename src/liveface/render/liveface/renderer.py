@@ -201,14 +201,17 @@ class LiveFaceRenderer:
         return np.asarray(mixed, np.uint8), {f"{name}/before": before, f"{name}/after": after}
 
     def _finish(self, canvas: Pixels, alphas: Pixels, base: Pixels) -> Pixels:
-        """The compositor's residual added to the composed picture."""
+        """The compositor's residual added to the composed picture, by how opaque the patches are."""
         half = (canvas.shape[1] // 2, canvas.shape[0] // 2)
         small = [cv2.resize(picture, half, interpolation=cv2.INTER_AREA) for picture in (canvas, base)]
         joined = cv2.merge([small[0], *alphas, small[1]])
         seen = cv2.multiply(joined.reshape(half[1], -1), 1 / 255, dtype=cv2.CV_32F).reshape(1, *joined.shape)
         residual = _only(self._compositor(canvas=seen, features=self._features))[0]
         rows, columns = residual.shape[:2]
-        change = cv2.multiply(residual.reshape(rows, -1), 255, dtype=cv2.CV_16S).reshape(rows, columns, -1)
+        # INT8 steps are about a third of a level and toggle; where no patch lies nothing needs correction.
+        drawn = cv2.resize(alphas.max(0), (columns, rows), interpolation=cv2.INTER_AREA)
+        weighed = residual.reshape(rows * columns, -1) * drawn.reshape(-1, 1).astype(np.float32)
+        change = cv2.multiply(weighed, 1, dtype=cv2.CV_16S).reshape(rows, columns, -1)
         return np.asarray(cv2.add(canvas, shuffle(change, 3), dtype=cv2.CV_8U), np.uint8)
 
 
