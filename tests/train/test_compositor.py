@@ -20,6 +20,7 @@ from liveface.train.avatar.pack import CONTROLS, PackWriter
 from liveface.train.compositor import IDENTITIES, LEAST_ERROR, Batch, losses, start_linear
 from liveface.train.compositor_data import Faults, People, band, half_size, patched, seams
 from liveface.train.compositor_drawn import draw_all
+from liveface.train.compositor_release import equalised
 from liveface.train.compositor_score import (
     CLEAN,
     DRAWN,
@@ -180,6 +181,24 @@ def test_patches_of_pretrained_decoders_take_part(packs, tmp_path):
     x, y = person.pack.boxes["mouth"][4] @ np.array([64, 48, 1])
     assert red.canvas[int(y), int(x)].tolist() == [200, 0, 0]
     assert np.abs(half.canvas[int(y), int(x)].astype(int) - half.truth[int(y), int(x)] // 2 - [100, 0, 0]).max() < 4
+
+
+def test_equalised_channels_compute_the_same():
+    torch.manual_seed(0)
+    network = make_compositor("base").eval()
+    torch.nn.init.normal_(network.head.weight, std=0.02)
+    torch.nn.init.normal_(network.levels.widen[0].weight, std=0.1)
+    with torch.no_grad():
+        network.stem.weight[0] *= 50
+    random = np.random.default_rng(0)
+    samples = [{"canvas": random.random((1, 320, 180, 10), np.float32),
+                "features": random.random((1, 80, 45, 16), np.float32)}]  # fmt: skip
+    even = equalised(network, samples)
+    given = [torch.from_numpy(samples[0][name]).permute(0, 3, 1, 2) for name in ("canvas", "features")]
+    with torch.no_grad():
+        torch.testing.assert_close(even.grid(*given), network.grid(*given), rtol=1e-4, atol=1e-5)
+        reach = even.mixed(even.levels(even.stem(given[0] - 0.5)), given[1]).abs().amax((0, 2, 3))
+    assert float(reach.max() / reach.median()) < 4
 
 
 def test_it_trains_by_recipe(packs, tmp_path):

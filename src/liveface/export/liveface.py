@@ -99,12 +99,16 @@ class Exported:
         }  # fmt: skip
 
 
-def export_network(module: nn.Module, samples: Sequence[Sample], folder: Path, name: str) -> Exported:
+def export_network(
+    module: nn.Module, samples: Sequence[Sample], folder: Path, name: str, *, peak: float = 0.0
+) -> Exported:
     """Write `name.float.tflite` and `name.tflite` (INT8, float in and out) to `folder`.
 
     Args:
         module: one of the classes above.
         samples: inputs by name, batch 1; every fifth is kept from the calibration and only compared.
+        peak: range that errors are judged against, where it is more than the output's own: 1 for what is added to a
+            picture of 0 to 1.
 
     Raises:
         ExportError: fewer than five samples, or a file that is further from its source than stated above.
@@ -123,9 +127,10 @@ def export_network(module: nn.Module, samples: Sequence[Sample], folder: Path, n
             f"{plain.name} differs from its network by {made.to_torch.largest:.2g}; expected below {FLOAT_TOLERANCE}: "
             "do not ship it."
         )
-    if made.to_float.decibel < INT8_DECIBEL and made.to_float.mean > 1e-3:
+    decibel = made.to_float.decibel + max(0.0, 20 * float(np.log10(max(peak, 1e-9) / made.to_float.peak)))
+    if decibel < INT8_DECIBEL:
         raise ExportError(
-            f"{small.name} lies at {made.to_float.decibel} dB from its float file; expected at least {INT8_DECIBEL} "
+            f"{small.name} lies at {decibel:.1f} dB from its float file; expected at least {INT8_DECIBEL} "
             "dB: calibrate it with more of the avatar's own controls."
         )
     return made

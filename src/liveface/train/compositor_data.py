@@ -27,6 +27,10 @@ from liveface.types import Array, Pixels
 
 FEATURE_STEP = 8  # canvas pixels per cell of the appearance grid
 BAND_STEP = 64  # canvas rows between two possible bands: two cells of the coarsest grid
+FULL_ALPHA_AT = (10, 60)  # levels by which the base is wrong where hair or body cover it fully
+FAINT = (0.25, 0.6)  # of that cover is what the network is told: real decoders give 0.15 to 0.3 on average
+REACH = {"mouth": (0.9, 1.1), "eyes": (0.9, 1.1), "hair": (0.7, 1.9), "body": (0.7, 1.9)}
+"""How far a patch goes from the warped reference to the truth, and beyond: else carrying on what it began would pay."""
 DRAWN_SHARE = 0.5  # of the steps that show patches of real decoders, where there are any
 DRAWN_RANGE = (0.1, 0.5)  # of their error: decoders shared by many people err more than one avatar's own
 UNSEEN_EVERY = 8  # one identity in so many is never learned from; its name decides, so that more packs change nobody
@@ -48,7 +52,7 @@ class Faults:
 
     blur: float = 1.4
     ghost: float = 0.25
-    colour: float = 0.03
+    colour: float = 0.008
     shift: float = 2.0
     noise: float = 2.0
     missing: float = 0.04
@@ -118,10 +122,15 @@ class Person:
             if faults.drawn and self.drawn:
                 made = self.drawn[name][at]
                 true = cv2.addWeighted(made[..., :3].copy(), faults.drawn, np.asarray(true), 1 - faults.drawn, 0)
-                alpha = made[..., 3]
+                if name in ("mouth", "eyes"):
+                    alpha = made[..., 3]
+            true = cv2.addWeighted(np.asarray(true), (reach := random.uniform(*REACH[name])),
+                                   np.asarray(self.pack.base(name)[frame]), 1 - reach, 0)  # fmt: skip
             patches[name] = np.dstack([spoil(np.asarray(true), ghost, faults, random), alpha])
             boxes[name] = shifted(box, faults.shift, random)
         canvas, alphas = compose(base, patches, boxes)
+        for slow in alphas[2:]:  # a decoder's picture is right as composed, however faint its alpha
+            cv2.multiply(slow, random.uniform(*FAINT), slow)
         return Sight(canvas, half_size(canvas, alphas, base), truth)
 
     def _alpha(self, name: str, frame: int, random: np.random.Generator) -> npt.NDArray[np.uint8]:
@@ -132,7 +141,7 @@ class Person:
             value = np.clip(window(name) * 1.5 + 0.5 + 0.4 * cloud, 0, 1)
         else:
             apart = np.abs(self.patches[name][frame].astype(np.float32) - self.pack.base(name)[frame]).mean(2)
-            value = np.clip(cv2.GaussianBlur(apart, (0, 0), 3) / random.uniform(6, 30) + 0.25 * cloud, 0, 1)
+            value = np.clip(cv2.GaussianBlur(apart, (0, 0), 3) / random.uniform(*FULL_ALPHA_AT) + 0.1 * cloud, 0, 1)
             value = cv2.GaussianBlur(value, (0, 0), random.uniform(1.5, 4))
         return np.asarray(value * 255, np.uint8)
 

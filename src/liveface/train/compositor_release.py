@@ -1,4 +1,4 @@
-"""Export a trained compositor and its appearance network and put both INT8 files into the package.
+"""Export a trained compositor and its appearance network and put their INT8 files into the package.
 
 python -m liveface.train.compositor_release RUN [--into FOLDER]
 
@@ -9,23 +9,27 @@ see `liveface.train.compositor_report`.
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
+from torch import nn
 
 from liveface import weights
+from liveface.avatar import CANVASES
 from liveface.errors import RecipeError
 from liveface.export.litert import Sample, add_to_manifest, describe
 from liveface.export.liveface import AppearanceForExport, CompositorForExport, Exported, export_network
 from liveface.nets.liveface import Compositor
 from liveface.render.liveface.sizes import sizes_of
 from liveface.train.compositor import CompositorOptions
-from liveface.train.compositor_data import Faults, People
+from liveface.train.compositor_data import FEATURE_STEP, Faults, People
 from liveface.train.loop import CHECKPOINT, averaged_weights
 from liveface.train.recipe import parse_options
 
@@ -72,18 +76,73 @@ def samples_of(network: Compositor, people: People, count: int) -> tuple[list[Sa
     return canvases, references
 
 
+def equalised(network: Compositor, samples: list[Sample]) -> Compositor:
+    """The same function with channels of the finest grid that reach equally far, so that INT8 serves all of them.
+
+    Every layer that writes a channel is divided by its factor, every layer that reads it multiplied.
+    Source: Nagel et al. 2019, cross-layer equalisation.
+    """
+    if network.size.blocks[0]:
+        return network  # blocks with ReLU at the finest grid keep their own ranges
+    even, reach = copy.deepcopy(network), torch.zeros(network.size.widths[0])
+
+    def look(_module: nn.Module, _given: object, output: torch.Tensor) -> None:
+        reach.copy_(torch.maximum(reach, output.abs().amax((0, 2, 3))))
+
+    hooks = [part.register_forward_hook(look) for part in (network.stem, network.levels, network.mixed)]
+    with torch.inference_mode():
+        for one in samples:
+            network.grid(*(torch.from_numpy(one[name]).permute(0, 3, 1, 2) for name in ("canvas", "features")))
+    for hook in hooks:
+        hook.remove()
+    factor = reach.clamp_min(1e-3) / reach.clamp_min(1e-3).median()
+    narrow, widen = even.levels.narrow[0], even.levels.widen[0]
+    assert isinstance(narrow, nn.Conv2d)
+    assert isinstance(widen, nn.ConvTranspose2d)
+    with torch.no_grad():
+        for writer in (even.stem, even.mixed.mix):
+            writer.weight.div_(factor[:, None, None, None])
+        for bias in (even.stem.bias, even.mixed.mix.bias, widen.bias):
+            assert bias is not None
+            bias.div_(factor)
+        widen.weight /= factor[:, None, None]
+        narrow.weight *= factor[:, None, None]
+        even.head.weight *= factor[:, None, None]
+        even.mixed.near.weight *= factor[:, None, None, None]
+    return even
+
+
+def resized(samples: list[Sample], canvas: tuple[int, int]) -> list[Sample]:
+    """Inputs of the compositor for another canvas, from those of the usual one."""
+    half, grid = (canvas[0] // 2, canvas[1] // 2), (canvas[0] // FEATURE_STEP, canvas[1] // FEATURE_STEP)
+    return [
+        {"canvas": cv2.resize(one["canvas"][0], half)[None], "features": cv2.resize(one["features"][0], grid)[None]}
+        for one in samples
+    ]
+
+
 def release(run: Path, into: Path) -> dict[str, Any]:
-    """Export, store, and enter in the manifest; returns sizes and parity of both."""
-    network = network_of(run)
-    options = options_of(run)
-    drawn = Path(options.drawn) if options.drawn else None
-    people = People(Path(options.packs), options.unseen, drawn)
+    """Export, store, and enter in the manifest: the compositor for every canvas, and the appearance network.
+
+    Returns: sizes and parity of all.
+    """
+    network, options = network_of(run), options_of(run)
+    people = People(Path(options.packs), options.unseen, Path(options.drawn) if options.drawn else None)
     canvases, references = samples_of(network, people, CALIBRATION)
+    network = equalised(network, canvases)
+    larger = Compositor(sizes_of(options.size, CANVASES[1])[1])
+    larger.load_state_dict(network.state_dict())
+    jobs: dict[str, tuple[nn.Module, list[Sample]]] = {
+        "compositor": (CompositorForExport(network), canvases),
+        f"compositor_{CANVASES[1][0]}x{CANVASES[1][1]}": (
+            CompositorForExport(larger.eval()), resized(canvases, CANVASES[1]),
+        ),
+        "appearance": (AppearanceForExport(network.look), references),
+    }  # fmt: skip
     table = {}
     with tempfile.TemporaryDirectory() as scratch:
-        modules = (CompositorForExport(network), AppearanceForExport(network.look))
-        for name, module, samples in zip(NAMES, modules, (canvases, references), strict=True):
-            made: Exported = export_network(module, samples, Path(scratch), name)
+        for name, (module, samples) in jobs.items():
+            made: Exported = export_network(module, samples, Path(scratch), name, peak=1.0)
             table[name] = made.numbers()
             (run / made.plain.name).write_bytes(made.plain.read_bytes())
             part = into / f"{name}.part"

@@ -29,7 +29,7 @@ CLEAN = Faults(0, 0, 0, 0, 0, 0)
 DRAWN = Faults(0, 0, 0, 0, 0, 0, drawn=1.0)
 HALF_DRAWN = Faults(0, 0, 0, 0, 0, 0, drawn=0.5)
 """Half the error of decoders that share their weights among many people: nearer to those of one avatar."""
-USUAL = Faults(blur=0.9, ghost=0.15, colour=0.02, shift=1.0, noise=1.0, missing=0)
+USUAL = Faults(blur=0.9, ghost=0.15, colour=0.005, shift=1.0, noise=1.0, missing=0)
 
 
 @dataclass(frozen=True, slots=True)
