@@ -24,7 +24,8 @@ from liveface.progress import Meter, Steps
 EPILOG = (
     """consent: animate only faces of people who agreed, or faces of nobody. Every output is marked as synthetic."""
 )
-DEMO_SUBJECT, DEMO_OUTPUT = "portrait.jpg", "liveface-demo.mp4"
+DEMO_SUBJECTS = {"ada": "ada.avatar", "ben": "ben.avatar", "portrait": "portrait.jpg"}
+DEMO_OUTPUT = "liveface-demo.mp4"
 
 
 def size(text: str) -> tuple[int, int]:
@@ -89,8 +90,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("-o", "--output", required=True, help="Live Link Face .csv, or .lfm")
     one.add_argument("--seed", type=int, default=0, help="of blinks, gaze and sway")
     one.add_argument("--no-idle", action="store_true", help="the mouth only: no blinks, gaze, sway")
-    one = verb("demo", demo, "animate the embedded portrait, which shows nobody, with the embedded speech", looks)
+    one = verb("demo", demo, "an embedded avatar, which shows nobody, says the embedded speech", looks)
     one.add_argument("-o", "--output", default=DEMO_OUTPUT, help=f"MP4 to write ({DEMO_OUTPUT})")
+    one.add_argument("--who", default="ada", choices=list(DEMO_SUBJECTS), help="two avatars and a photo (ada)")
     one = verb("info", info, "say what a file is")
     one.add_argument("file")
     verb("doctor", doctor, "say what this machine can do")
@@ -198,12 +200,12 @@ def _made(report: Any) -> str:
 
 
 def demo(given: argparse.Namespace) -> int:
-    """The embedded portrait and speech."""
+    """An embedded avatar or portrait, and the embedded speech."""
     from liveface import session, weights
     from liveface.machine import peak_memory_mb
 
     meter = Meter(quiet=given.quiet)
-    photo, speech = weights.path(DEMO_SUBJECT), weights.path("speech.flac")
+    photo, speech = weights.path(DEMO_SUBJECTS[given.who]), weights.path("speech.flac")
     report = session.animate(photo, speech, given.output, progress=meter, **_looks(given))
     meter.close()
     if not given.quiet:
