@@ -172,7 +172,7 @@ def score(
 def _pixels(scene: Scene, pictures: Sequence[Pixels], points: Array) -> Scores:
     """PSNR and SSIM of the frame, PSNR of patches and of the mouth's box, sharpness of the mouth beside the truth's."""
     rows: dict[str, list[float]] = defaultdict(list)
-    energy = np.zeros(2)
+    energy, patches = np.zeros(2), np.zeros(2)
     height, width = scene.true[0].shape[:2]
     for at, (made, true) in enumerate(zip(pictures, scene.true, strict=True)):
         rows["psnr_db"].append(psnr(made, true))
@@ -180,12 +180,14 @@ def _pixels(scene: Scene, pictures: Sequence[Pixels], points: Array) -> Scores:
         for name, boxes in scene.boxes.items():
             pair = [cut_patch(picture, boxes[at], name) for picture in (made, true)]
             rows[f"{name}_patch_psnr_db"].append(psnr(*pair))
+            patches += [detail(patch) for patch in pair] if name == "mouth" else 0
         if np.isfinite(points[at, 0, 0]):
             box = mouth_box(points[at], (width, height))
             rows["mouth_psnr_db"].append(psnr(made[box], true[box]))
             energy += [detail(picture[box]) for picture in (made, true)]
     scores = {name: float(np.mean(values)) for name, values in rows.items()}
-    return scores | {"sharpness": float(energy[0] / max(energy[1], 1e-9))}
+    near, fine = (float(one[0] / max(one[1], 1e-9)) for one in (energy, patches))
+    return scores | {"sharpness": near, "patch_sharpness": fine}
 
 
 def detail(picture: Pixels) -> float:
