@@ -19,7 +19,8 @@ SHOWN = (
 )  # fmt: skip
 AVATAR_SHOWN = (
     ("psnr_db", "PSNR, dB", 1), ("ssim", "SSIM", 3), ("mouth_patch_psnr_db", "mouth patch PSNR, dB", 1),
-    ("patch_sharpness", "mouth patch sharpness (truth 1)", 2), ("mouth_error", "mouth points, % of the eye distance", 2),
+    ("patch_sharpness", "mouth patch sharpness (truth 1)", 2),
+    ("mouth_error", "mouth points, % of the eye distance", 2),
     ("eye_error", "eye points, % of the eye distance", 2), ("flicker", "flicker, levels of 255", 2),
     ("identity", "likeness (1 at most)", 3),
 )  # fmt: skip
