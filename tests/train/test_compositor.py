@@ -118,7 +118,7 @@ def test_an_untrained_compositor_changes_nothing(packs):
     assert len(exams) == 1
     paint = painter_of(make_compositor("small").eval())
     sight = exams[0].sight
-    assert np.array_equal(finished(sight.canvas, paint(exams[0].reference, sight.seen)), sight.canvas)
+    assert np.array_equal(finished(sight, paint(exams[0].reference, sight.seen)), sight.canvas)
     numbers = scores(exams, paint)
     assert numbers["whole_gain_db"] == numbers["seam_gain_db"] == numbers["harmed"] == 0
 

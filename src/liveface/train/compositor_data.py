@@ -48,6 +48,7 @@ class Faults:
         noise: largest standard deviation of pixel noise, in levels of 255.
         missing: chance that a region is not drawn at all.
         drawn: how much of the error of pretrained decoders is in the patches, 0 to 1; see `compositor_drawn`.
+        reach: how much of `REACH` applies.
     """
 
     blur: float = 1.4
@@ -57,12 +58,13 @@ class Faults:
     noise: float = 2.0
     missing: float = 0.04
     drawn: float = 0.0
+    reach: float = 1.0
 
     def times(self, strength: float, drawn: float = 0.0) -> Faults:
         """The same faults, stronger or weaker, and so much of the decoders' own."""
         return Faults(
             self.blur * strength, self.ghost * strength, self.colour * strength, self.shift * strength,
-            self.noise * strength, self.missing, drawn,
+            self.noise * strength, self.missing, drawn, self.reach,
         )  # fmt: skip
 
 
@@ -124,8 +126,9 @@ class Person:
                 true = cv2.addWeighted(made[..., :3].copy(), faults.drawn, np.asarray(true), 1 - faults.drawn, 0)
                 if name in ("mouth", "eyes"):
                     alpha = made[..., 3]
-            true = cv2.addWeighted(np.asarray(true), (reach := random.uniform(*REACH[name])),
-                                   np.asarray(self.pack.base(name)[frame]), 1 - reach, 0)  # fmt: skip
+            reach = 1 + faults.reach * (random.uniform(*REACH[name]) - 1)
+            warped = np.asarray(self.pack.base(name)[frame])
+            true = cv2.addWeighted(np.asarray(true), reach, warped, 1 - reach, 0)
             patches[name] = np.dstack([spoil(np.asarray(true), ghost, faults, random), alpha])
             boxes[name] = shifted(box, faults.shift, random)
         canvas, alphas = compose(base, patches, boxes)

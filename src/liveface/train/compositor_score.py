@@ -18,6 +18,7 @@ import torch
 
 from liveface.nets.liveface import Compositor
 from liveface.render.liveface.paste import shuffle
+from liveface.render.liveface.sizes import BLOCK
 from liveface.runtime import Step
 from liveface.train.compositor_data import Faults, Person, Sight, patched, seams
 from liveface.types import Array, Pixels
@@ -25,11 +26,11 @@ from liveface.types import Array, Pixels
 Painter = Callable[[Pixels, Pixels], Array]
 """Takes the reference `[H/2, W/2, 3]` and the input `[H/2, W/2, 10]`, both uint8; returns the residual `[H, W, 3]`."""
 
-CLEAN = Faults(0, 0, 0, 0, 0, 0)
-DRAWN = Faults(0, 0, 0, 0, 0, 0, drawn=1.0)
-HALF_DRAWN = Faults(0, 0, 0, 0, 0, 0, drawn=0.5)
+CLEAN = Faults(0, 0, 0, 0, 0, 0, reach=0)
+DRAWN = Faults(0, 0, 0, 0, 0, 0, drawn=1.0, reach=0)
+HALF_DRAWN = Faults(0, 0, 0, 0, 0, 0, drawn=0.5, reach=0)
 """Half the error of decoders that share their weights among many people: nearer to those of one avatar."""
-USUAL = Faults(blur=0.9, ghost=0.15, colour=0.005, shift=1.0, noise=1.0, missing=0)
+USUAL = Faults(blur=0.9, ghost=0.15, colour=0.005, shift=1.0, noise=1.0, missing=0, reach=0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,13 @@ def painter_of_files(compositor: Path, appearance: Path) -> Painter:
     return paint
 
 
-def finished(canvas: Pixels, residual: Array) -> Pixels:
-    """A composed picture with the residual, uint8 `[H, W, 3]`."""
-    return np.asarray(np.clip(canvas + 255 * residual + 0.5, 0, 255), np.uint8)
+def finished(sight: Sight, residual: Array) -> Pixels:
+    """The composed picture with the residual `[H, W, 3]`, weighed by the patches' alphas as at run time; uint8."""
+    height, width = sight.canvas.shape[:2]
+    cells = (width // BLOCK, height // BLOCK)
+    drawn = cv2.resize(sight.seen[..., 3:7].max(2), cells, interpolation=cv2.INTER_AREA)
+    share = cv2.resize(drawn, (width, height), interpolation=cv2.INTER_NEAREST)[..., None]
+    return np.asarray(np.clip(sight.canvas + share * residual + 0.5, 0, 255), np.uint8)
 
 
 def decibel(made: Pixels, truth: Pixels, where: npt.NDArray[np.bool_] | None = None) -> float:
@@ -111,7 +116,7 @@ def scores(exams: Sequence[Exam], paint: Painter) -> dict[str, float]:
     rows: list[dict[str, float]] = []
     for exam in exams:
         sight = exam.sight
-        made = finished(sight.canvas, paint(exam.reference, sight.seen))
+        made = finished(sight, paint(exam.reference, sight.seen))
         size = (made.shape[1], made.shape[0])
         masks = {"whole": None, "seam": seams(sight.seen, size), "patches": patched(sight.seen, size)}
         row: dict[str, float] = {}
@@ -139,8 +144,8 @@ def save_sheet(exams: Sequence[Exam], paint: Painter, file: Path) -> None:
     for exam in exams:
         sight = exam.sight
         residual = paint(exam.reference, sight.seen)
-        made = finished(sight.canvas, residual)
-        change = np.clip(128 + 5 * 255 * residual, 0, 255).astype(np.uint8)
+        made = finished(sight, residual)
+        change = np.clip(128 + 5 * (made.astype(np.float32) - sight.canvas), 0, 255).astype(np.uint8)
         pictures = [sight.canvas, made, sight.truth, change]
         rows.append(np.hstack(pictures))
         height, width = made.shape[:2]
