@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ MODES = {"visemes": 0.0, "landmarks": 1.0, "tracked": 1.0}
 """The mouth's inputs in a pack and the flag each is given with; the tracked points enter as landmarks."""
 MEAN_FRAMES = 200  # enough for a mean picture; all 3000 take seconds
 
-Controls = Tensor | tuple[Tensor, Tensor, Tensor]
+Controls: TypeAlias = Tensor | tuple[Tensor, Tensor, Tensor]
 
 
 def control_names(region: str) -> tuple[str, ...]:
