@@ -38,7 +38,7 @@ class Weights:
         slope: of the pixel differences, at three scales.
         texture: of the local strength of fine detail.
         alpha: of a pull to opaque (mouth, eyes) or of a price of opacity (hair, body).
-        colour: of the patch's own distance from the truth, wherever it is shown (mouth, eyes).
+        colour: of the patch's own distance from the truth, however faint it is shown.
         beyond: of values outside 0..1, which the run time cuts off.
         agree: of the distance between the codes of the mouth's two inputs.
     """
@@ -140,8 +140,8 @@ def decoder_loss(
         parts["texture"] = weights.texture * texture_loss(picture, truth, share * (window > MIDDLE))
     price = ((1 - opacity) * window).mean() if opaque else (opacity * window).mean()
     parts["alpha"] = weights.alpha * (OPAQUE_PULL if opaque else 1.0) * price
-    if opaque:  # under a faint window a patch could mend the base with colours of its own: a line along its border
-        parts["colour"] = weights.colour * (clamp_through(painted)[:, :3] - truth).abs().mean()
+    # Under a faint window a patch could mend the base with colours of its own: a line along its border.
+    parts["colour"] = weights.colour * (clamp_through(painted)[:, :3] - truth).abs().mean()
     parts["beyond"] = weights.beyond * (F.relu(painted - 1) + F.relu(-painted)).mean()
     return torch.stack(list(parts.values())).sum(), {name: float(part.detach()) for name, part in parts.items()}
 
