@@ -37,7 +37,7 @@ from liveface.session import animate
 from liveface.sheets import save_rows
 from liveface.train.avatar.pack import Pack
 from liveface.train.avatar_networks import compositor_loss, network_losses
-from liveface.train.avatar_scores import Drawn, Recogniser, Scene, draw, draw_mesh, score, track
+from liveface.train.avatar_scores import MOST_FRAMES, Drawn, Recogniser, Scene, draw, draw_mesh, score, track
 from liveface.train.likeness import Likeness
 
 PAPER = {
@@ -121,6 +121,7 @@ def evaluate_avatars(
     sheets: Path | None = None,
     progress: Progress | None = None,
     kept: dict[str, Any] | None = None,
+    most: int = MOST_FRAMES,
 ) -> dict[str, Any]:
     """Measure avatars on their held-out frames.
 
@@ -131,6 +132,7 @@ def evaluate_avatars(
         sheets: a folder for contact sheets; they show the people, so keep them to yourself.
         progress: called with what is measured, cases done and their number.
         kept: rows of an earlier report that stay, by name.
+        most: held-out frames of each, at most.
 
     Returns: `machine`, `paper`, `likeness` and `avatars`: name to scores and costs.
     """
@@ -145,7 +147,7 @@ def evaluate_avatars(
     for done, case in enumerate(cases):
         if progress is not None:
             progress(f"evaluate {case.name}", done, len(cases))
-        report["avatars"][case.name] = evaluate_avatar(case, recognise, sheets, shared)
+        report["avatars"][case.name] = evaluate_avatar(case, recognise, sheets, shared, most)
         report["wall_s"] = round(time.perf_counter() - since, 1)
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +158,11 @@ def evaluate_avatars(
 
 
 def evaluate_avatar(
-    case: Case, recognise: Recogniser | None = None, sheets: Path | None = None, shared: Path | None = None
+    case: Case,
+    recognise: Recogniser | None = None,
+    sheets: Path | None = None,
+    shared: Path | None = None,
+    most: int = MOST_FRAMES,
 ) -> dict[str, Any]:
     """Everything about one avatar; see `evaluate_avatars`.
 
@@ -164,7 +170,7 @@ def evaluate_avatar(
     `stages_ms`, `networks` where the checkpoint is there, and the costs.
     """
     avatar, pack = read_avatar(case.avatar), Pack.open(case.pack)
-    scene = Scene.of(pack)
+    scene = Scene.of(pack, most)
     stages: dict[str, list[float]] = defaultdict(list)
 
     def clock(stage: str, seconds: float) -> None:
@@ -277,6 +283,7 @@ def main() -> None:
     parser.add_argument("--likeness", type=Path, help="measure of likeness, by liveface.train.likeness")
     parser.add_argument("--shared", type=Path, help="folder with the shared networks in floating point")
     parser.add_argument("--only", nargs="+", help="names of the avatars to measure; the report's other rows are kept")
+    parser.add_argument("--most", type=int, default=MOST_FRAMES, help=f"held-out frames of each ({MOST_FRAMES})")
     parser.add_argument("--sheets", type=Path, help="folder for contact sheets")
     parser.add_argument("-o", "--output", type=Path, default=Path("bench/results/avatars.json"))
     given = parser.parse_args()
@@ -294,6 +301,7 @@ def main() -> None:
         sheets=given.sheets,
         progress=say,
         kept=stored(given.output) if given.only else None,
+        most=given.most,
     )
     sys.stdout.write(table(report) + "\n")
 
