@@ -234,7 +234,7 @@ def test_networks_that_do_not_ship_are_named(monkeypatch, tmp_path):
     shared = share(tmp_path, monkeypatch)
     assert shared_networks((360, 640)) == shared
     with pytest.raises(RecipeError, match="not among the shipped"):
-        shared_networks((384, 672))
+        shared_networks((512, 768))
 
 
 def test_calibration_has_both_modes_and_a_photo_the_houses_manner(quick, portrait):
