@@ -1,4 +1,4 @@
-"""Make the picture of README: frames of the real output on the embedded portrait, which shows nobody.
+"""Make the picture of README: frames of the real output of the embedded avatars, which show nobody.
 
 Usage: `python tools/make_picture.py`. The frames are those of `liveface demo`, and of a turn of the head, a smile and
 a wide open mouth driven as motion.
@@ -41,14 +41,18 @@ def posed(session: Session) -> list[Pixels]:
 
 def main() -> None:
     """Render and store."""
-    session = Session(weights.path("portrait.jpg"))
-    wanted = {round(moment * session.options.fps) for moment in SPOKEN_S}
-    spoken = [frame.pixels for frame, _ in session.stream(weights.path("speech.flac")) if frame.index in wanted]
-    height = WIDTH * 640 // 360
-    row = [cv2.resize(frame, (WIDTH, height), interpolation=cv2.INTER_AREA) for frame in [*spoken, *posed(session)]]
+    rows = []
+    for name in ("ada.avatar", "ben.avatar"):
+        session = Session(weights.path(name))
+        wanted = {round(moment * session.options.fps) for moment in SPOKEN_S}
+        spoken = [frame.pixels for frame, _ in session.stream(weights.path("speech.flac")) if frame.index in wanted]
+        size = (WIDTH, WIDTH * 640 // 360)
+        rows.append(
+            np.hstack([cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in [*spoken, *posed(session)]])
+        )
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(OUTPUT), cv2.cvtColor(np.hstack(row), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
-    print(f"{OUTPUT}: {len(row)} frames, {OUTPUT.stat().st_size} bytes")
+    cv2.imwrite(str(OUTPUT), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 86])
+    print(f"{OUTPUT}: {OUTPUT.stat().st_size} bytes")
 
 
 if __name__ == "__main__":
