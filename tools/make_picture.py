@@ -1,7 +1,7 @@
 """Make the picture of README: frames of the real output of the embedded avatars, which show nobody.
 
-Usage: `python tools/make_picture.py`. The frames are those of `liveface demo`, and of a turn of the head, a smile and
-a wide open mouth driven as motion.
+Usage: `python tools/make_picture.py`. The frames are those of `liveface demo`, and of turns of the head, a smile and
+an open mouth driven as motion, within what the avatars learned.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ from liveface.types import ARKIT_INDEX, Motion, Pixels
 OUTPUT = Path("docs/images/demo.jpg")
 SPOKEN_S = (0.2, 1.05, 2.3, 3.4)  # moments of the demo, chosen by eye
 POSES: tuple[tuple[dict[str, float], tuple[float, float, float]], ...] = (
-    ({"mouthSmileLeft": 0.8, "mouthSmileRight": 0.8, "jawOpen": 0.2, "mouthUpperUpLeft": 0.5, "mouthUpperUpRight": 0.5},
-     (0.02, 0.28, 0.05)),
-    ({"eyeBlinkLeft": 1.0, "eyeBlinkRight": 1.0, "mouthPucker": 0.5}, (0.1, -0.2, -0.05)),
-    ({"jawOpen": 0.6, "browInnerUp": 0.8, "browOuterUpLeft": 0.6, "browOuterUpRight": 0.6}, (-0.12, -0.1, 0.0)),
-)  # fmt: skip
+    ({"mouthSmileLeft": 0.6, "mouthSmileRight": 0.6, "jawOpen": 0.15}, (0.02, 0.2, 0.04)),
+    ({"mouthPucker": 0.5}, (0.06, -0.15, -0.04)),
+    ({"jawOpen": 0.5, "browInnerUp": 0.3}, (-0.08, -0.08, 0.0)),
+)
 """Coefficients, and pitch, yaw, roll in radians."""
 WIDTH = 216  # pixels of a frame in the picture
 
