@@ -5,7 +5,8 @@ import pytest
 
 from liveface.errors import SignalError
 from liveface.lipsync import opening_of
-from liveface.motion.audio import MOUTH_TRACKS, SpeechToMotion
+from liveface.motion.audio import SpeechToMotion
+from liveface.motion.codes import MOUTH_TRACKS
 from liveface.motion.idle import IdleMotion
 from liveface.signals.features import FRAME_SAMPLES
 from liveface.types import ARKIT_INDEX, HOUSE_RATE_HZ, AudioBlock, Motion, MotionModel

@@ -8,7 +8,7 @@ import torch
 
 from liveface.errors import RecipeError
 from liveface.geometry import head_rotation
-from liveface.motion.audio import MOUTH_TRACKS
+from liveface.motion.codes import MOUTH_TRACKS
 from liveface.motion.face_model import FaceModel
 from liveface.signals.features import FRAME_SAMPLES
 from liveface.train import phones as speech

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from liveface import weights
 from liveface.errors import SignalError, WeightsError
+from liveface.motion.codes import MOUTH_TRACKS
 from liveface.motion.idle import IdleMotion, joined
 from liveface.runtime import Step
 from liveface.signals.features import FRAME_SAMPLES, HOPS_PER_FRAME, MELS, LogMel, loudness
@@ -30,16 +31,6 @@ from liveface.types import (
     State,
     arkit_spec,
 )
-
-MOUTH_TRACKS: tuple[tuple[str, ...], ...] = (
-    ("jawForward",), ("jawOpen",), ("mouthClose",), ("mouthFunnel",), ("mouthPucker",),
-    ("mouthSmileLeft", "mouthSmileRight"), ("mouthFrownLeft", "mouthFrownRight"),
-    ("mouthDimpleLeft", "mouthDimpleRight"), ("mouthStretchLeft", "mouthStretchRight"),
-    ("mouthRollLower",), ("mouthRollUpper",), ("mouthShrugLower",), ("mouthShrugUpper",),
-    ("mouthPressLeft", "mouthPressRight"), ("mouthLowerDownLeft", "mouthLowerDownRight"),
-    ("mouthUpperUpLeft", "mouthUpperUpRight"), ("cheekSquintLeft", "cheekSquintRight"),
-)  # fmt: skip
-"""What the speech network moves: each output and the ARKit coefficients it sets. Left and right go together."""
 
 FILE = "speech.tflite"
 _SPREAD = np.zeros((len(MOUTH_TRACKS), 52), np.float32)  # tracks to coefficients

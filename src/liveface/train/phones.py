@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from liveface.motion.audio import MOUTH_TRACKS
+from liveface.motion.codes import MOUTH_TRACKS
 from liveface.types import HOUSE_FPS, Array
 
 Phone = tuple[str, float, float]  # ARPABET name, start and end in seconds

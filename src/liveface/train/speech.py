@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from liveface.errors import RecipeError
 from liveface.lipsync import correlation
-from liveface.motion.audio import MOUTH_TRACKS
+from liveface.motion.codes import MOUTH_TRACKS
 from liveface.motion.face_model import FaceModel
 from liveface.nets.speech import SpeechConfig, SpeechNet
 from liveface.signals.features import FRAME_SAMPLES, HOPS_PER_FRAME, log_mel

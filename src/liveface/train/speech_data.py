@@ -21,7 +21,7 @@ import soxr
 
 from liveface.errors import RecipeError, SignalError
 from liveface.metrics import EYE_CORNERS, IOD_SHARE
-from liveface.motion.audio import MOUTH_TRACKS
+from liveface.motion.codes import MOUTH_TRACKS
 from liveface.signals.features import FRAME_SAMPLES, HOPS_PER_FRAME, MELS, log_mel
 from liveface.train import phones as speech
 from liveface.train.phones import Phone

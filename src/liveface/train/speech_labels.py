@@ -14,7 +14,7 @@ import numpy as np
 
 from liveface.geometry import fit_similarity
 from liveface.lipsync import LIP_PAIRS, opening
-from liveface.motion.audio import MOUTH_TRACKS
+from liveface.motion.codes import MOUTH_TRACKS
 from liveface.types import ARKIT_INDEX, HOUSE_FPS, Array
 
 # Points of MediaPipe's mesh; the numbers are those of its canonical face.
