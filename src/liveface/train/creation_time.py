@@ -1,7 +1,7 @@
 """Quality against creation time: the same avatar from pretrained decoders and from scratch, with different budgets.
 
 python -m liveface.train.creation_time PACK --runs FOLDER [-o FILE] [--minutes 1 5 15 30] [--regions mouth eyes]
-    [--starts pretrained]
+    [--starts pretrained] [--size base]
 
 Minutes are those of one core and of all four decoders together: every decoder gets its share of them. They are counted
 as processor time, so that a shared machine gives the same table. The same call goes on where it was stopped.
@@ -19,6 +19,7 @@ import cv2
 import torch
 
 from liveface import machine
+from liveface.render.liveface.sizes import SIZES
 from liveface.train.adapt import SHARES, AdaptOptions, adapt
 
 MINUTES = (1.0, 5.0, 15.0, 30.0)
@@ -33,18 +34,28 @@ COLUMNS = {
 }
 
 
-def rows_of(pack: Path, runs: Path, minutes: float, regions: tuple[str, ...], *, start: str) -> list[dict[str, Any]]:
-    """One row per region for one budget and one start."""
+def rows_of(
+    pack: Path, runs: Path, minutes: float, regions: tuple[str, ...], *, start: str, size: str = "base"
+) -> list[dict[str, Any]]:
+    """One row per region for one budget, one start and one size of the networks."""
     whole = sum(SHARES[region] for region in regions)
     learned = adapt(
-        pack, runs / f"{start}-{minutes:g}-{'-'.join(regions)}", "base", minutes * whole,
+        pack, runs / "-".join([*([] if size == "base" else [size]), start, f"{minutes:g}", *regions]), size,
+        minutes * whole,
         pretrained=start == STARTS[0], options=AdaptOptions(processor_time=True), regions=regions,
     )  # fmt: skip
     rows = []
     for region, decoder in learned.decoders.items():
         scores = dict(decoder.scores)
         spent, steps = scores.pop("minutes"), scores.pop("step")
-        about = {"region": region, "start": start, "minutes": minutes, "spent_minutes": spent, "steps": steps}
+        about = {
+            "region": region,
+            "size": size,
+            "start": start,
+            "minutes": minutes,
+            "spent_minutes": spent,
+            "steps": steps,
+        }
         rows.append({**about, **scores})
     return rows
 
@@ -58,13 +69,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, nargs="+", default=MINUTES)
     parser.add_argument("--starts", nargs="+", default=list(STARTS), choices=list(STARTS))
     parser.add_argument("--regions", nargs="+", default=list(SHARES), choices=list(SHARES))
+    parser.add_argument("--size", default="base", choices=list(SIZES), help="of the networks; others start from chance")
     given = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     table: dict[str, Any] = {"machine": machine.describe(), "pack": given.pack.name, "columns": COLUMNS, "rows": []}
     for minutes in given.minutes:
         for start in given.starts:
-            table["rows"] += rows_of(given.pack, given.runs, minutes, tuple(given.regions), start=start)
+            table["rows"] += rows_of(
+                given.pack, given.runs, minutes, tuple(given.regions), start=start, size=given.size
+            )
             part = given.output.with_suffix(".part")
             part.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
             part.replace(given.output)
