@@ -30,36 +30,36 @@ EMOTIONS = ("neutral", "happy", "sad", "angry", "afraid", "disgusted", "surprise
 _TARGETS: dict[str, dict[str, float]] = {
     "neutral": {},
     "happy": {  # 6 + 12
-        "mouthSmileLeft": 0.60, "cheekSquintLeft": 0.55, "eyeSquintLeft": 0.28, "mouthUpperUpLeft": 0.12,
-        "mouthRollUpper": 0.12, "mouthDimpleLeft": 0.08, "browInnerUp": 0.08, "browOuterUpLeft": 0.12,
-        "headPitch": -0.2,
+        "mouthSmileLeft": 0.76, "cheekSquintLeft": 0.70, "eyeSquintLeft": 0.25, "mouthUpperUpLeft": 0.16,
+        "mouthRollUpper": 0.08, "mouthDimpleLeft": 0.10, "mouthLowerDownLeft": 0.06, "browInnerUp": 0.06,
+        "browOuterUpLeft": 0.15, "headPitch": -0.2,
     },
     "sad": {  # 1 + 4 + 15 + 17
-        "browInnerUp": 0.75, "browDownLeft": 0.20, "mouthFrownLeft": 0.55, "mouthShrugLower": 0.22,
-        "mouthRollLower": 0.06, "eyeSquintLeft": 0.12, "headPitch": 0.8, "headRoll": 0.3,
+        "browInnerUp": 0.70, "browDownLeft": 0.35, "mouthFrownLeft": 0.80, "mouthShrugLower": 0.16,
+        "mouthRollLower": 0.05, "eyeSquintLeft": 0.12, "headPitch": 0.8, "headRoll": 0.3,
     },
     "angry": {  # 4 + 5 + 7 + 23
-        "browDownLeft": 0.85, "eyeSquintLeft": 0.38, "eyeWideLeft": 0.30, "noseSneerLeft": 0.25,
-        "mouthPressLeft": 0.35, "mouthRollLower": 0.12, "mouthRollUpper": 0.10, "mouthFrownLeft": 0.18,
-        "jawForward": 0.20, "headPitch": 0.5,
+        "browDownLeft": 1.00, "eyeSquintLeft": 0.50, "eyeWideLeft": 0.35, "noseSneerLeft": 0.40,
+        "mouthPressLeft": 0.50, "mouthRollLower": 0.15, "mouthRollUpper": 0.10, "mouthFrownLeft": 0.28,
+        "jawForward": 0.20, "headPitch": 0.7,
     },
     "afraid": {  # 1 + 2 + 4 + 5 + 20 + 25
-        "browInnerUp": 0.80, "browOuterUpLeft": 0.35, "browDownLeft": 0.15, "eyeWideLeft": 0.75,
-        "mouthStretchLeft": 0.42, "mouthLowerDownLeft": 0.12, "jawOpen": 0.08, "mouthFrownLeft": 0.12,
+        "browInnerUp": 0.75, "browOuterUpLeft": 0.30, "browDownLeft": 0.20, "eyeWideLeft": 0.85,
+        "mouthStretchLeft": 0.65, "mouthLowerDownLeft": 0.22, "jawOpen": 0.08, "mouthFrownLeft": 0.20,
         "headPitch": -0.4,
     },
     "disgusted": {  # 9 + 10 + 15 + 17
-        "noseSneerLeft": 0.65, "mouthUpperUpLeft": 0.28, "browDownLeft": 0.40, "mouthFrownLeft": 0.30,
-        "mouthShrugLower": 0.15, "mouthLowerDownLeft": 0.08, "eyeSquintLeft": 0.35, "cheekSquintLeft": 0.35,
+        "noseSneerLeft": 0.90, "mouthUpperUpLeft": 0.30, "browDownLeft": 0.70, "mouthFrownLeft": 0.45,
+        "mouthShrugLower": 0.30, "mouthLowerDownLeft": 0.08, "eyeSquintLeft": 0.45, "cheekSquintLeft": 0.55,
         "headPitch": -0.3, "headYaw": 0.3,
     },
     "surprised": {  # 1 + 2 + 5 + 26
-        "browInnerUp": 0.80, "browOuterUpLeft": 0.80, "eyeWideLeft": 0.60, "jawOpen": 0.20, "mouthFunnel": 0.08,
+        "browInnerUp": 0.70, "browOuterUpLeft": 0.75, "eyeWideLeft": 0.75, "jawOpen": 0.24, "mouthFunnel": 0.06,
         "headPitch": -0.3,
     },
     "contemptuous": {  # 14, and 12 on one side, which `complete` adds
-        "mouthDimpleLeft": 0.40, "mouthPressLeft": 0.18, "mouthSmileLeft": 0.10, "browOuterUpLeft": 0.10,
-        "eyeSquintLeft": 0.18, "mouthShrugLower": 0.12, "headPitch": -0.7, "headRoll": -0.3,
+        "mouthDimpleLeft": 0.45, "mouthPressLeft": 0.20, "mouthSmileLeft": 0.12, "browOuterUpLeft": 0.12,
+        "eyeSquintLeft": 0.25, "mouthShrugLower": 0.10, "headPitch": -0.8, "headRoll": -0.3,
     },
 }  # fmt: skip
 # What a stressed syllable adds at intensity 1.
@@ -73,7 +73,7 @@ _ACCENTS: dict[str, dict[str, float]] = {
     "contemptuous": {"browOuterUpLeft": 0.25, "headPitch": -0.2},
 }
 # How wide the mouth opens in speech and how lively brows and head are, as factors at intensity 1.
-_ARTICULATION = np.array([1.0, 1.05, 0.8, 1.15, 0.95, 0.95, 1.1, 0.9], np.float32)
+_ARTICULATION = np.array([1.0, 1.05, 0.8, 1.08, 0.95, 0.95, 1.1, 0.9], np.float32)
 _LIVELINESS = np.array([1.0, 1.2, 0.6, 1.2, 1.0, 0.9, 1.3, 0.7], np.float32)
 
 # Centimetres by which one unit of a track parts the inner lips, of the face model at the middle of the mouth.
@@ -88,7 +88,9 @@ ONSET_S = 0.22  # time constant with which an expression comes and goes; whole w
 TALK_S = 0.35  # after the last opening the mouth belongs to the emotion again
 QUICK_S, SLOW_S, ACCENT_S = 0.06, 0.6, 0.1  # envelopes of the opening, and of the accent they make
 SHUT_CM = 0.3  # lip gap below which a talking mouth is about to shut; chosen
-CORNERS_YIELD_SHUT, CORNERS_YIELD_ROUND = 0.3, 0.6  # share of smile, frown and stretch that p and u take away
+CORNERS_YIELD_SHUT, CORNERS_YIELD_ROUND = 0.3, 0.45  # share of smile, frown and stretch that p and u take away
+
+SMILE_PRESS = 0.4  # pressed lips for one unit of smile while they shut: a smile thins them, and they would part
 
 
 def _table(rows: dict[str, dict[str, float]]) -> Array:
@@ -114,9 +116,10 @@ def _flags(*names: str) -> Array:
 _TARGET, _ACCENT, _PARTING = _table(_TARGETS), _table(_ACCENTS), _row(_PARTS)
 _MOUTH = np.zeros(CODES, np.float32)
 _MOUTH[GROUPS["mouth"]] = 1
-_OPENERS = np.asarray((_PARTING > 0.1), np.float32)  # what parts the lips waits while they shut
+_OPENERS = np.asarray(_MOUTH * (_PARTING > 0.1), np.float32)  # what parts the lips waits while they shut
 _CORNERS = _flags("mouthSmileLeft", "mouthFrownLeft", "mouthStretchLeft", "mouthDimpleLeft")
 _WIDE = _flags("jawOpen", "mouthClose", "mouthLowerDownLeft", "mouthUpperUpLeft")  # what articulation scales
+_SNEER, _FROWN = _flags("noseSneerLeft"), _flags("mouthFrownLeft")
 _AWAKE = 1 - _MOUTH
 _ROUND = _row({"mouthFunnel": 1.6, "mouthPucker": 1.0})
 _SHUTTERS = _flags("mouthPressLeft", "mouthRollLower", "mouthRollUpper")
@@ -125,6 +128,7 @@ _RIVALS = tuple(
     for one, other in (("mouthSmileLeft", "mouthFrownLeft"), ("browDownLeft", "browOuterUpLeft"),
                        ("eyeWideLeft", "eyeSquintLeft"))
 )  # fmt: skip
+_SMILE, _PRESS, _RAISE = (CODE_NAMES.index(name) for name in ("mouthSmileLeft", "mouthPressLeft", "mouthShrugLower"))
 _BOUNDED = len(TRACKS)  # numbers before the head's, held to 0 to 1
 
 
@@ -288,22 +292,25 @@ def _express(codes: Array, emotion: Array, mouth: Array) -> Array:
     base = codes * (1 + (wide - 1) * _WIDE) * (1 + (lively - 1) * _AWAKE)
     add = emotion @ _TARGET + (emotion @ _ACCENT) * accent
     # Openers: none while the lips shut, half while they talk, for the sounds open them by themselves.
-    add = add * (1 - _OPENERS * np.maximum(shut, 0.5 * talk * _MOUTH))
+    add = add * (1 - _OPENERS * np.maximum(shut, 0.5 * talk)) * (1 - _SNEER * 0.5 * shut) * (1 - _FROWN * 0.4 * talk)
     add = add * (1 - _CORNERS * np.maximum(CORNERS_YIELD_SHUT * shut, CORNERS_YIELD_ROUND * rounded))
     # Pressed lips are for silence: a mouth that opens is not pressed.
     add = add * (1 - _SHUTTERS * (1 - closing))
+    add[..., _PRESS] += SMILE_PRESS * (shut * add)[..., _SMILE]
     for one, other in _RIVALS:
         for here, there in ((one, other), (other, one)):
             base[..., here] *= 1 - strength[..., 0] * np.clip(2 * add[..., there], 0, 0.8)
     tracks = np.clip(base[..., :_BOUNDED], 0, 1)
     tracks = tracks + np.clip(add[..., :_BOUNDED], 0, 1) * (1 - tracks)
+    ajar_cm = np.maximum(tracks @ _PARTING[:_BOUNDED] - np.maximum(_gap_cm(codes), 0), 0) * shut[..., 0]
+    tracks[..., _RAISE] = np.minimum(tracks[..., _RAISE] - ajar_cm / _PARTING[_RAISE], 1)
     return np.concatenate([tracks, base[..., _BOUNDED:] + add[..., _BOUNDED:]], -1).astype(np.float32)
 
 
 # What 26 numbers cannot hold: lids that hang (eyeBlink), a gaze that drops (radians), and one corner of the mouth.
-_LIDS = np.array([0, 0, 0.22, 0, 0, 0.08, 0, 0.15], np.float32)
+_LIDS = np.array([0, 0, 0.2, 0, 0, 0.08, 0, 0.1], np.float32)
 _DROP_RAD = np.array([0, 0, 0.07, 0, 0, 0, 0, 0.03], np.float32)
-_ONE_SIDED = {"mouthSmileLeft": 0.28, "mouthDimpleLeft": 0.25, "mouthUpperUpLeft": 0.08, "cheekSquintLeft": 0.15}
+_ONE_SIDED = {"mouthSmileLeft": 0.42, "mouthDimpleLeft": 0.3, "mouthUpperUpLeft": 0.1, "cheekSquintLeft": 0.25}
 _OTHER_SIDE = {"mouthDimpleRight": -0.2, "mouthSmileRight": -0.1}
 _LONG_LASHES = 0.75  # hanging lids never come nearer to shut than this; a blink does
 
