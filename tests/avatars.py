@@ -9,6 +9,7 @@ import numpy as np
 from liveface import weights
 from liveface.avatar import About, Avatar, RegionBox, Shared, shipped
 from liveface.motion.behaviour import Behaviour
+from liveface.motion.reach import Reach
 from liveface.render.liveface.regions import CONTROL_SIZES, REGIONS
 from liveface.render.liveface.rig import Rig
 from liveface.signals.image import read_image
@@ -33,6 +34,7 @@ def about(**values):
         },
         shared={"compositor": shipped("mouth.tflite")},
         behaviour=Behaviour(blinks_per_min=12.5),
+        reach=Reach({"gaze": ((-0.5,) * 4, (0.25,) * 4)}, ((0.0, 0.0, 0.0, 0.1, 0.0, 0.0), (0.0,) * 6)),
         measured={"psnr_db": 31.5, "regions": {"mouth": {"psnr_db": 35.0, "curve": [30.0, 34, 35]}}},
     )  # fmt: skip
     return replace(made, **values)

@@ -22,6 +22,7 @@ from liveface import weights
 from liveface.archive import MAX_BYTES, pack, unpack
 from liveface.avatar import is_avatar, parse_avatar, read_avatar, write_avatar
 from liveface.errors import AvatarError, SinkError, WeightsError
+from liveface.motion.reach import Reach
 from liveface.signals.image import read_image
 from liveface.tflite import inspect
 
@@ -65,6 +66,13 @@ def test_what_is_written_is_read_back(tmp_path):
     assert not list(tmp_path.glob("*.part"))
     first = path.read_bytes()
     assert write_avatar(made, path).read_bytes() == first  # the same content makes the same bytes
+
+
+def test_a_file_of_the_first_version_is_read_and_holds_nothing(files):
+    table = json.loads(files["avatar.json"])
+    del table["reach"]
+    old = {**files, "avatar.json": json.dumps({**table, "version": 1}).encode()}
+    assert parse_avatar(pack(old), "old.avatar").about == replace(about(), reach=Reach())
 
 
 def test_an_avatar_is_known_by_its_content(tmp_path, files):
@@ -233,12 +241,14 @@ def test_files_that_are_not_listed_or_missing_are_refused(files):
 
 
 @pytest.mark.parametrize(("changes", "match"), [
-    ({"version": 2}, "install a newer liveface"), ({"version": 0}, "create it again"), ({"version": "1"}, "version"),
+    ({"version": 3}, "install a newer liveface"), ({"version": 0}, "create it again"), ({"version": "1"}, "version"),
     ({"version": True}, "version"), ({"format": "zip"}, "says it is"), ({"surprise": 1}, "does not know"),
     ({"fps": 1e9}, "fps"), ({"fps": None}, "fps"), ({"canvas": [360]}, "canvas"), ({"canvas": [360.5, 640]}, "canvas"),
     ({"canvas": [4096, 4096]}, "canvas"), ({"motion": "arkit51@30"}, "motion"), ({"size": "huge"}, "size"),
     ({"name": "\x1b[2Jnobody"}, "printed"), ({"consent": "x" * 5000}, "printed"), ({"consent": 3}, "consent"),
     ({"behaviour": {"gaze": 9}}, "gaze"), ({"behaviour": {"gaze": "9"}}, "gaze"), ({"behaviour": {"mood": 1}}, "mood"),
+    ({"reach": {}}, "ranges and follow"), ({"version": 1}, "does not know"),
+    ({"reach": {"ranges": {"gaze": [[1, 2], [3, 4]]}, "follow": None}}, "two rows of 4"),
     ({"measured": {"a": {"b": {"c": {"d": {"e": 1}}}}}}, "too deep"), ({"measured": {"a": "\x07"}}, "measured"),
     ({"measured": {"a": [[1]]}}, "measured"), ({"shared": {}}, "shared"),
     ({"shared": {"compositor": {"name": "x", "sha256": "y"}}}, "sha256"),

@@ -24,12 +24,14 @@ from liveface import weights
 from liveface.archive import MAGIC, MAX_BYTES, check_table, pack, unpack
 from liveface.errors import AvatarError, MotionError, SignalError, SinkError, WeightsError
 from liveface.motion.behaviour import Behaviour
+from liveface.motion.reach import Reach
 from liveface.signals.image import checked_header
 from liveface.strict import Fields
 from liveface.tflite import inspect
 from liveface.types import arkit_spec
 
-FORMAT, VERSION = "liveface avatar", 1
+FORMAT, VERSION = "liveface avatar", 2
+OLDEST = 1  # version 1 says nothing of what was learned: nothing is held to a range
 REGION_NAMES = ("mouth", "eyes", "hair", "body")
 CANVASES = ((360, 640), (384, 672))
 SHARED = ("compositor", "appearance")
@@ -80,6 +82,7 @@ class About:
         canvas: width and height in pixels; fps: frames a second it was made for; motion: name of the motion spec.
         regions: the four regions by name; shared: the networks of the package by role.
         behaviour: idle and listening manner.
+        reach: what its decoders have learned to show, and how its shoulders follow its head.
         measured: quality and cost as measured at the end of creation; names to numbers, words or such tables.
     """
 
@@ -98,6 +101,7 @@ class About:
     fps: float = 30.0
     motion: str = field(default_factory=lambda: arkit_spec().name)
     behaviour: Behaviour = field(default_factory=Behaviour)
+    reach: Reach = field(default_factory=Reach)
     measured: dict[str, Any] = field(default_factory=dict)
 
 
@@ -231,10 +235,10 @@ def parse_avatar(data: bytes, name: str) -> Avatar:
         raise AvatarError(f"{name} does not begin with {ABOUT}; expected an avatar file: check what it is.")
     text = files.pop(ABOUT)
     content = Fields.parse(text, f"{name}: {ABOUT}")
-    _check_version(content, name)
+    version = _check_version(content, name)
     listed = content.table("files")
     _check_files(files, listed, name)
-    about = _about(content)
+    about = _about(content, version)
     networks = {
         place[len("networks/") : -len(".tflite")]: file for place, file in files.items() if "networks/" in place
     }
@@ -252,17 +256,18 @@ def parse_avatar(data: bytes, name: str) -> Avatar:
     return Avatar(about, rig, networks, posters[0])
 
 
-def _check_version(content: Fields, name: str) -> None:
+def _check_version(content: Fields, name: str) -> int:
     found, version = content.take("format", str), content.take("version", int)
     if found != FORMAT:
         raise AvatarError(
             f"{name} says it is {found[:60]!r}; expected {FORMAT!r}: check that it is the file you meant."
         )
-    if version != VERSION:
+    if not OLDEST <= version <= VERSION:
         raise AvatarError(
-            f"{name} has version {version}; this liveface reads version {VERSION}: "
+            f"{name} has version {version}; this liveface reads versions {OLDEST} to {VERSION}: "
             f"{'install a newer liveface' if version > VERSION else 'create it again'}."
         )
+    return int(version)
 
 
 def _check_files(files: dict[str, bytes], listed: Fields, name: str) -> None:
@@ -304,7 +309,7 @@ def _check_content(place: str, content: bytes, name: str) -> None:
         raise AvatarError(str(error)) from error
 
 
-def _about(content: Fields) -> About:
+def _about(content: Fields, version: int) -> About:
     """The contents of `avatar.json` behind format, version and files."""
     if content.take("synthetic", bool) is not True:
         raise content.wrong("synthetic", "false", "true, for an avatar draws nothing else")
@@ -328,6 +333,7 @@ def _about(content: Fields) -> About:
         fps=content.number("fps", 1, 60),
         motion=content.text("motion", 40),
         behaviour=_behaviour(content),
+        reach=_reach(content) if version > 1 else Reach(),
         measured=_measured(content.take("measured", dict), content),
     )
     if about.canvas not in CANVASES:
@@ -365,6 +371,14 @@ def _behaviour(content: Fields) -> Behaviour:
         return Behaviour.from_dict(values)
     except MotionError as error:
         raise content.wrong("behaviour", values, str(error).rstrip(".")) from error
+
+
+def _reach(content: Fields) -> Reach:
+    values = content.take("reach", dict)
+    try:
+        return Reach.from_dict(values)
+    except MotionError as error:
+        raise content.wrong("reach", values, str(error).rstrip(".")) from error
 
 
 def _measured(values: dict[str, Any], content: Fields, depth: int = 0) -> dict[str, Any]:
@@ -410,6 +424,7 @@ def _files(avatar: Avatar) -> dict[str, bytes]:
         },
         "shared": {role: {"name": one.name, "sha256": one.sha256} for role, one in about.shared.items()},
         "behaviour": about.behaviour.to_dict(),
+        "reach": about.reach.to_dict(),
         "measured": about.measured,
         "files": {
             name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()

@@ -24,8 +24,9 @@ from liveface.errors import RecipeError
 from liveface.export.litert import Sample
 from liveface.export.liveface import MOST_LOSS_DB, export_decoder
 from liveface.motion.behaviour import Behaviour, measure_behaviour
+from liveface.motion.reach import CONTROLS, MOTION, Reach, measure_reach
 from liveface.render.liveface.regions import REGIONS
-from liveface.render.liveface.renderer import LiveFaceRenderer
+from liveface.render.liveface.renderer import BODY_FOLLOW, LiveFaceRenderer
 from liveface.render.liveface.sizes import gmac_per_frame, parameters_of
 from liveface.sheets import save_rows
 from liveface.train.adapt import CHECKPOINT, Adapted
@@ -139,6 +140,16 @@ def manner(pack: Pack) -> Behaviour:
     )
 
 
+def learned_reach(pack: Pack) -> Reach:
+    """What the decoders of a pack see while they learn; the lip points are the motion's and the tracker's."""
+    learned = ~pack.held
+    tracks = {name: getattr(pack, name)[learned] for name in MOTION}
+    tracks |= {name: pack.controls[name][learned] for name in CONTROLS}
+    tracks["landmarks"] = np.concatenate([tracks["landmarks"], pack.controls["tracked"][learned]])
+    head = pack.rig.head
+    return measure_reach(tracks, BODY_FOLLOW * head.px_per_cm / pack.rig.eye_px)
+
+
 def assemble(pack: Pack, networks: dict[str, bytes], shared: dict[str, Shared], size: str, said: Statement) -> Avatar:
     """The avatar, not yet measured."""
     rig = pack.rig
@@ -161,6 +172,7 @@ def assemble(pack: Pack, networks: dict[str, bytes], shared: dict[str, Shared], 
         licence=said.licence,
         canvas=rig.size,
         behaviour=manner(pack),
+        reach=learned_reach(pack),
     )
     encoded, poster = cv2.imencode(
         ".jpg", cv2.cvtColor(rig.reference, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, POSTER_QUALITY]

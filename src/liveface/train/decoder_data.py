@@ -37,7 +37,8 @@ def control_names(region: str) -> tuple[str, ...]:
 BINS, RARE = 8, 0.8  # ranges of a value; 0 draws frames alike, 1 draws ranges alike
 KEYS: dict[str, tuple[str, tuple[tuple[int, ...], ...]]] = {
     "mouth": ("landmarks", ((80,), (81,), (0,), (20,))),  # jaw, aspect, both corners
-    "eyes": ("eyes", ((0,), (1,), (2, 4), (3, 5))),  # openness of either eye, gaze up and down, sideways
+    # Openness of either eye, gaze up and down, sideways, brows down, brows up.
+    "eyes": ("eyes", ((0,), (1,), (2, 4), (3, 5), (6, 7), (8, 9))),
 }
 """The control vector and the columns of it that tell which frames of a region are rare."""
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from liveface.motion.reach import Reach
 from liveface.motion.visemes import viseme_matrix
 from liveface.render.liveface.regions import EMOTIONS, VISEME_FRAMES
 from liveface.render.liveface.rig import LIPS, Posed, Rig, to_patch
@@ -37,10 +38,11 @@ class Controls:
     Args:
         rig: the avatar's geometry.
         visemes: whether viseme weights are found; without, they stay at zero, which saves a third of a millisecond.
+        reach: what the decoders have learned; the vectors are held to it. None holds nothing.
     """
 
-    def __init__(self, rig: Rig, *, visemes: bool = True) -> None:
-        self._rig, self._wanted = rig, visemes
+    def __init__(self, rig: Rig, *, visemes: bool = True, reach: Reach | None = None) -> None:
+        self._rig, self._wanted, self._reach = rig, visemes, reach or Reach()
         self._visemes = _VisemeFit()
 
     def start(self) -> State:
@@ -87,7 +89,8 @@ class Controls:
             "body": [[np.sin(breath), np.cos(breath)], posed.shoulders * SHOULDER_GAIN, turned, velocity, shift],
         }
         joined = {name: np.concatenate([np.ravel(part) for part in parts]) for name, parts in vectors.items()}
-        return after, {name: np.clip(value, -3, 3).astype(np.float32) for name, value in joined.items()}
+        cut = {name: np.clip(value, -3, 3).astype(np.float32) for name, value in joined.items()}
+        return after, self._reach.controls(cut)
 
 
 def lip_vector(rig: Rig, box: Array, lips: Array, jaw: float, angles: Array) -> Array:

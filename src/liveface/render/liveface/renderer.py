@@ -74,7 +74,7 @@ class LiveFaceRenderer:
                 f"avatar {avatar.about.name!r} has a rig for {self.rig.size} and says {avatar.about.canvas}; "
                 "expected both alike: create it again."
             )
-        self._controls = Controls(self.rig, visemes=mouth == "visemes")
+        self._controls = Controls(self.rig, visemes=mouth == "visemes", reach=avatar.about.reach)
         self._mode = np.full((1, 1), float(mouth == "landmarks"), np.float32)
         self._decoders = {
             name: Step(Path(f"{name}.tflite"), threads, content=avatar.networks[name]) for name in REGIONS
@@ -147,15 +147,15 @@ class LiveFaceRenderer:
         return state, frames
 
     def shoulders(self, head: Array, time_s: float) -> Array:
-        """Shift of the shoulders `[2]` in eye distances: they follow the head a little and rise with the breath."""
-        follow = head[3:5] * (self.rig.head.px_per_cm / self.rig.eye_px * BODY_FOLLOW)
+        """Shift of the shoulders `[2]` in eye distances: they follow the head and rise with the breath."""
+        follow = self.avatar.about.reach.shoulders(head, self.rig.head.px_per_cm / self.rig.eye_px * BODY_FOLLOW)
         return np.asarray(follow - np.array([0, self.avatar.about.behaviour.breath(time_s)]), np.float32)
 
     def _draw(self, state: State, motion: Motion) -> tuple[State, Pixels]:
         since = time.perf_counter()
         index = int(state["index"])
         time_s = index / motion.fps
-        motion = _within_reach(motion)
+        motion = self.avatar.about.reach.motion(_within_reach(motion))
         posed = self.rig.pose(motion, self.shoulders(motion.head[0], time_s))
         held = {name.removeprefix("controls/"): value for name, value in state.items() if name.startswith("controls/")}
         phase = 2 * np.pi * self.avatar.about.behaviour.breaths_per_min / 60 * time_s

@@ -31,7 +31,7 @@ MOST_RATE = 31.0  # a quicker video is read at half its rate, or a third
 HELD_SHARE = 0.15  # of a video, in whole seconds from its end
 HELD_MOST_S = 20.0
 GAP_S = 0.4  # left out between what is learned and what is held out
-SWEPT_SHARE = 0.5  # most of what is learned that sweeps and drivers make up; the rest is speech and idle life
+SWEPT_SHARE = 0.65  # most of what is learned that sweeps and drivers make up; the rest is speech and idle life
 SPEECH_HELD = 0.2  # of the bundled recording's end is spoken only in held-out takes
 
 

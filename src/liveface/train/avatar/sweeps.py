@@ -113,7 +113,25 @@ def faces(seed: int) -> Iterator[Key]:
         yield Key()
 
 
-SWEEPS = {"visemes": visemes, "eyes": eyes, "turns": turns, "faces": faces}
+def company(seed: int) -> Iterator[Key]:
+    """Lids, brows and gaze while the head is turned and the mouth speaks or smiles: what sweeps alone never show."""
+    rng = np.random.default_rng(seed)
+    faces_of_eyes = ("shut", "shut", "half", "up", "down", "up and shut", "wide")
+    for number in range(28):
+        kind = faces_of_eyes[number % len(faces_of_eyes)]
+        lids = {"half": 0.5}.get(kind, 1.0 if kind.endswith("shut") else 0.0)
+        raised = float(rng.uniform(0.5, 1.0)) if kind.startswith("up") or kind == "wide" else 0.0
+        shape = dict.fromkeys(_LIDS, lids) | {"browInnerUp": raised, "browOuterUpLeft": raised,
+                                              "browOuterUpRight": raised}  # fmt: skip
+        both = {"browDown": 0.8 if kind == "down" else 0.0, "eyeWide": 0.8 if kind == "wide" else 0.0,
+                "mouthSmile": float(rng.choice([0.0, 0.0, 0.6]))}  # fmt: skip
+        shape |= {f"{name}{side}": value for name, value in both.items() for side in ("Left", "Right")}
+        jaw = float(rng.choice([0.0, 0.25]))
+        gaze = (float(rng.uniform(-0.5, 0.5) * GAZE[0]), float(rng.uniform(-0.5, 0.5) * GAZE[1]))
+        yield Key(shape | {"jawOpen": jaw}, _turned(rng, 1.0), gaze, go_s=0.2, stay_s=0.1)
+
+
+SWEEPS = {"visemes": visemes, "eyes": eyes, "turns": turns, "faces": faces, "company": company}
 """Every sweep by name."""
 
 
