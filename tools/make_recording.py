@@ -8,6 +8,7 @@ Notable choices:
 - Drawn by the `mesh` renderer at twice the canvas, so that what learns from it sees crisp pictures.
 - What it says: the embedded sentence, then LibriSpeech (CC BY 4.0) and sentences in five further languages (MIT), with
   more mouth than is natural now and then; sound is kept with the picture.
+- Every other recording is spoken with changing emotions, each written on the motion (`motion.emotion`).
 - Between listening and talking come what conversation shows too seldom: every viseme, gaze to all sides, blinks, winks,
   brows, a smile, the head to all sides. The end is talk, because the last seconds are held out when an avatar learns.
 - One seeded idle life runs through all of it, so that nothing jumps where one part ends and the next begins.
@@ -29,6 +30,7 @@ from liveface.render.mesh import MeshRenderer
 from liveface.signals.image import read_image
 from liveface.signals.media import read_audio
 from liveface.sinks import VideoSink
+from liveface.train.avatar.sweeps import felt, moods, sweep
 from liveface.types import ARKIT_INDEX, HOUSE_FPS, HOUSE_RATE_HZ, Array, AudioBlock, Motion
 
 SIZE = (720, 1280)
@@ -106,7 +108,7 @@ def sweeps() -> Motion:
         head = motion.head.copy()
         head[:, axis] = reach * hill(2 * frames)
         parts.append(Motion(motion.expression, head, motion.gaze, motion.spec))
-    return Motion.concat(parts)
+    return Motion.concat([*parts, sweep("emotions", 1)])
 
 
 def spoken(path: Path, seconds: float, scale: float) -> tuple[Motion, Array]:
@@ -125,7 +127,9 @@ def performance(data: Path) -> tuple[Motion, Array]:
     still = Motion.rest(round(STILL_S * HOUSE_FPS))
     parts = [(motion, silence(len(motion))) for motion in (still, listening(round(LISTEN_S * HOUSE_FPS)), sweeps())]
     parts.append(spoken(weights.path("speech.flac"), 20.0, 1.0))
-    parts += [spoken(data / name, seconds, scale) for name, seconds, scale in SPEECH]
+    for number, (name, seconds, scale) in enumerate(SPEECH):
+        motion, samples = spoken(data / name, seconds, scale)
+        parts.append((felt(motion, moods(len(motion), number)) if number % 2 else motion, samples))
     motion, sound = Motion.concat([part for part, _ in parts]), np.concatenate([samples for _, samples in parts])
     power = np.sqrt(np.square(sound.reshape(-1, FRAME_SAMPLES)).mean(1))
     return IdleMotion(seed=3, head=HEAD).mix(motion, np.clip(power / 0.15, 0, 1)), sound

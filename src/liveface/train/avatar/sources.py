@@ -21,7 +21,7 @@ from liveface.motion.audio import SpeechToMotion
 from liveface.motion.idle import IdleMotion, joined
 from liveface.signals.media import probe, read_audio, read_video
 from liveface.train.avatar.capture import Finding, check_recording
-from liveface.train.avatar.sweeps import SWEEPS, sweep
+from liveface.train.avatar.sweeps import SWEEPS, felt, moods, sweep
 from liveface.train.avatar.teachers import Teacher
 from liveface.train.avatar.track import Track
 from liveface.train.faces import frames as stored_frames
@@ -227,7 +227,9 @@ def spoken() -> tuple[Motion, Motion]:
 
 
 def _repeated(motion: Motion, frames: int, seed: int) -> Iterator[Motion]:
-    """The motion again and again until `frames` are full, each time with another life, size and speed."""
+    """The motion again and again until `frames` are full, each time with another life, size and speed, every
+    other time with changing emotions.
+    """
     rng = np.random.default_rng(seed)
     turn = 0
     while frames > 0:
@@ -235,7 +237,8 @@ def _repeated(motion: Motion, frames: int, seed: int) -> Iterator[Motion]:
         paced = replace(motion.resample(HOUSE_FPS / speed), spec=motion.spec)[:frames]
         strong = replace(paced, expression=np.clip(paced.expression * (1.0, 1.3, 0.75)[turn % 3], 0, 1))
         idle = IdleMotion(seed + turn, head=(1.2, 2.2, 1.6)[turn % 3], gaze=1.5)
-        yield joined(strong, idle.run(len(strong)))
+        moved = joined(strong, idle.run(len(strong)))
+        yield felt(moved, moods(len(moved), seed + turn)) if turn % 2 else moved
         frames -= len(strong)
         turn += 1
 

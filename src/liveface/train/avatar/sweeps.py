@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from liveface.motion.codes import GROUPS, HEAD_UNIT_RAD, codes_of, motion_of
+from liveface.motion.emotion import EMOTIONS, complete, emote
 from liveface.motion.visemes import VISEME_NAMES, viseme_matrix
 from liveface.types import ARKIT_INDEX, HOUSE_FPS, Array, Motion, arkit_spec
 
@@ -131,7 +133,49 @@ def company(seed: int) -> Iterator[Key]:
         yield Key(shape | {"jawOpen": jaw}, _turned(rng, 1.0), gaze, go_s=0.2, stay_s=0.1)
 
 
-SWEEPS = {"visemes": visemes, "eyes": eyes, "turns": turns, "faces": faces, "company": company}
+def emotions(seed: int) -> Iterator[Key]:
+    """Every emotion of a silent face, strong and weak, straight and turned, with open and with half shut lids."""
+    rng = np.random.default_rng(seed)
+    for strength in (1.0, 0.6):
+        for number in rng.permutation(np.arange(1, len(EMOTIONS))):
+            emotion = strength * np.eye(len(EMOTIONS), dtype=np.float32)[number]
+            shown = felt(Motion.rest(1), emotion)
+            shape = {name: float(shown.expression[0, at]) for name, at in ARKIT_INDEX.items()}
+            turn = np.array(_turned(rng, 0.3)) + shown.head[0]
+            lids = float(rng.choice([0.0, 0.0, 0.7]))
+            shape |= {lid: max(shape[lid], lids) for lid in _LIDS}
+            yield Key(shape, tuple(float(value) for value in turn), go_s=0.25, stay_s=0.15)
+
+
+def felt(motion: Motion, emotion: Array) -> Motion:
+    """A motion with emotions on it: intensities `[8]` or `[T, 8]` of `motion.emotion.EMOTIONS`.
+
+    What the codes of motion do not hold (lids, gaze, what differs between left and right) is kept as it is.
+    """
+    before = codes_of(motion)
+    after = emote(before, emotion, motion.fps)
+    shift = motion_of(after, motion.fps).expression - motion_of(before, motion.fps).expression
+    head = motion.head.copy()
+    head[:, :3] += HEAD_UNIT_RAD * (after - before)[:, GROUPS["head"]]
+    expression = np.clip(motion.expression + shift, 0, 1)
+    return complete(Motion(expression, head, motion.gaze, motion.spec), emotion)
+
+
+def moods(frames: int, seed: int, spell_s: float = 2.5, fps: float = HOUSE_FPS) -> Array:
+    """Intensities `[frames, 8]` of emotions that change every few seconds, one after the other, neutral among them."""
+    rng = np.random.default_rng(seed)
+    length = round(spell_s * fps)
+    order = [int(n) for _ in range(frames // (length * len(EMOTIONS)) + 1) for n in rng.permutation(len(EMOTIONS))]
+    out = np.zeros((frames, len(EMOTIONS)), np.float32)
+    for spell, number in enumerate(order[: -(-frames // length)]):
+        out[spell * length : (spell + 1) * length, number] = rng.uniform(0.5, 1.0)
+    out[:, 0] = 0
+    return out
+
+
+SWEEPS = {
+    "visemes": visemes, "eyes": eyes, "turns": turns, "faces": faces, "company": company, "emotions": emotions,
+}  # fmt: skip
 """Every sweep by name."""
 
 
