@@ -3,8 +3,8 @@
 Notable choices: frame `t` is what the face does from `t / 30` s on, and is made when the sound of that same thirtieth
 of a second has been heard, so the look-ahead is one frame, 33.3 ms, and nothing later can change it; the network moves
 the mouth and the seeded idle model everything else; blocks of any size may come in, and each frame is computed alone,
-so that every cut of the stream gives the same numbers; when nobody has spoken for a quarter of a second the mouth is
-led shut, whatever the network makes of the noise.
+so that every cut of the stream gives the same numbers; when the gate of `signals.voice` is shut the mouth is led shut,
+whatever the network makes of the noise.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from liveface import weights
 from liveface.errors import SignalError, WeightsError
@@ -20,6 +19,7 @@ from liveface.motion.codes import MOUTH_TRACKS
 from liveface.motion.idle import IdleMotion, joined
 from liveface.runtime import Step
 from liveface.signals.features import FRAME_SAMPLES, HOPS_PER_FRAME, MELS, LogMel, loudness
+from liveface.signals.voice import VoiceInput
 from liveface.types import (
     ARKIT_INDEX,
     HOUSE_FPS,
@@ -36,8 +36,8 @@ FILE = "speech.tflite"
 _SPREAD = np.zeros((len(MOUTH_TRACKS), 52), np.float32)  # tracks to coefficients
 for _row, _names in enumerate(MOUTH_TRACKS):
     _SPREAD[_row, [ARKIT_INDEX[name] for name in _names]] = 1
-HUSH_FRAMES, FADE_FRAMES = 7, 5  # after 0.23 s without a voice the mouth is led shut within 0.17 s; chosen
-VOICE = 0.1  # loudness of a voice at least: 20 dB under the speaker's level
+FADE_FRAMES = 5  # after the gate has shut the mouth is led shut within 0.17 s; chosen
+SHUT_FRAMES = 4  # after an interruption within 0.13 s
 RETURN = 0.6  # share of the way back in the first frame with a voice
 _START_FEATURE = -2.0  # the network's past before the first sample, as in training
 
@@ -60,6 +60,7 @@ class SpeechToMotion:
     spec: MotionSpec = field(default_factory=arkit_spec)
     lookahead_ms: float = 1000 * FRAME_SAMPLES / HOUSE_RATE_HZ
     _network: Step = field(init=False, repr=False)
+    _voice: VoiceInput = field(init=False, repr=False, default_factory=VoiceInput)
     _mel: LogMel = field(init=False, repr=False, default_factory=LogMel)
 
     def __post_init__(self) -> None:
@@ -75,10 +76,12 @@ class SpeechToMotion:
     def start(self) -> State:
         """The state before the first sample."""
         state: State = {"held": np.zeros(FRAME_SAMPLES, np.float32), "count": np.zeros((), np.int64)}
+        state |= {f"voice_{name}": value for name, value in self._voice.start().items()}
         state |= {f"mel_{name}": value for name, value in self._mel.start().items()}
-        state["hush"] = np.array(
-            [HUSH_FRAMES + FADE_FRAMES, 0.0]
-        )  # frames without a voice, share of motion let through
+        state |= {
+            "share": np.zeros(()),
+            "shut": np.zeros((), np.int64),
+        }  # of the mouth's motion; frames left to shut it
         for name, (shape, dtype) in self._network.inputs.items():
             if name != "features":
                 state[f"net_{name}"] = np.full(shape, _START_FEATURE if name == "hops" else 0, dtype)
@@ -109,6 +112,15 @@ class SpeechToMotion:
         later |= {"held": held, "count": np.array(len(rest), np.int64)}
         return later, Motion.concat(parts) if parts else Motion.rest(0)
 
+    def interrupt(self, state: State) -> State:
+        """The state after the speaker was cut short: the mouth shuts in four frames, unused sound is forgotten."""
+        forgotten = {f"voice_{name}": value for name, value in self._voice.forget(_part(state, "voice_")).items()}
+        return {**state, **forgotten, "count": np.zeros((), np.int64), "shut": np.array(SHUT_FRAMES, np.int64)}
+
+    def speaking(self, state: State) -> bool:
+        """Whether a voice was heard a moment ago."""
+        return self._voice.open(_part(state, "voice_"))
+
     def finish(self, state: State) -> tuple[State, Motion]:
         """The last, unfinished frame, as if silence followed; nothing when the sound ended on a frame."""
         missing = (FRAME_SAMPLES - int(state["count"])) % FRAME_SAMPLES
@@ -122,13 +134,16 @@ class SpeechToMotion:
     def _frame(self, state: State, samples: Array) -> tuple[State, Motion]:
         """One frame of exactly `FRAME_SAMPLES` samples."""
         later = dict(state)
-        mel, features = self._mel.step(_part(state, "mel_"), samples)
+        voice, heard = self._voice.step(_part(state, "voice_"), samples)
+        mel, features = self._mel.step(_part(state, "mel_"), heard.samples)
         made = self._network(features=features[None], **_part(state, "net_"))
+        later |= {f"voice_{name}": value for name, value in voice.items()}
         later |= {f"mel_{name}": value for name, value in mel.items()}
         later |= {f"net_{name[5:]}": value for name, value in made.items() if name.startswith("next_")}
         loud = float(loudness(features)[0])
-        later["hush"] = _hushed(np.asarray(state["hush"], np.float64), loud)
-        tracks = np.clip(made["tracks"][0] * (self.scale * float(later["hush"][1])), 0, 1)  # [1, N]
+        share, shut = shared(float(state["share"]), int(state["shut"]), open_=heard.open)
+        later |= {"share": np.array(share), "shut": np.array(shut, np.int64)}
+        tracks = np.clip(made["tracks"][0] * (self.scale * share), 0, 1)  # [1, N]
         motion = Motion.rest(1)
         motion = Motion(tracks @ _SPREAD, motion.head, motion.gaze, self.spec)
         if self.idle is None:
@@ -138,13 +153,18 @@ class SpeechToMotion:
         return later, joined(motion, life)
 
 
-def _hushed(hush: npt.NDArray[np.float64], loud: float) -> npt.NDArray[np.float64]:
-    """One frame later: frames without a voice, and the share of the mouth's motion that is let through."""
-    quiet, share = hush
-    if loud > VOICE:
-        return np.array([0.0, share + RETURN * (1 - share)])
-    quiet = min(quiet + 1, HUSH_FRAMES + FADE_FRAMES)
-    return np.array([quiet, min(share, max(0.0, 1 - (quiet - HUSH_FRAMES) / FADE_FRAMES))])
+def shared(share: float, shut: int, *, open_: bool) -> tuple[float, int]:
+    """One frame later: the share of the mouth's motion that is let through, and the frames left to shut it.
+
+    Args:
+        share: so far; shut: frames left after an interruption, which outweighs the gate.
+        open_: whether the gate is open.
+    """
+    if shut > 0:
+        return share * (shut - 1) / shut, shut - 1
+    if open_:
+        return share + RETURN * (1 - share), 0
+    return max(0.0, share - 1 / FADE_FRAMES), 0
 
 
 def _part(state: State, prefix: str) -> State:
