@@ -24,6 +24,7 @@ from liveface.metrics import EYE_CORNERS, IOD_SHARE
 from liveface.motion.codes import MOUTH_TRACKS
 from liveface.signals.features import FRAME_SAMPLES, HOPS_PER_FRAME, MELS, log_mel
 from liveface.train import phones as speech
+from liveface.train import speech_sounds as sounds
 from liveface.train.phones import Phone
 from liveface.train.speech_labels import MouthSpace, at_house_rate, label_clip
 from liveface.types import ARKIT_INDEX, HOUSE_FPS, HOUSE_RATE_HZ, Array
@@ -178,6 +179,12 @@ def rig_items(data: Path, takes: Sequence[str], space: MouthSpace, styles: list[
     ]  # fmt: skip
 
 
+def catalogue(data: Path, kind: str) -> list[dict[str, str]]:
+    """Rows of the data's catalogue of one kind ("speech", "video")."""
+    with (data / "catalog.csv").open(encoding="utf-8", newline="") as stream:
+        return [row for row in csv.DictReader(stream) if row["kind"] == kind]
+
+
 def speaking_rate(phones: Sequence[Phone]) -> float:
     """Phones per second of speech; outside 5 to 20 the recogniser has lost the thread."""
     spoken = [end - start for name, start, end in phones if name != "SIL"]
@@ -193,9 +200,9 @@ def taught_items(
 ) -> list[Item]:
     """Recorded speech with the teacher's motion; the manner (style) changes from file to file."""
     items: list[Item] = []
-    with (data / "catalog.csv").open(encoding="utf-8") as stream:
-        rows = [row for row in csv.DictReader(stream) if row["kind"] == "speech" and row["group"] in groups]
-    for row in rows:
+    for row in catalogue(data, "speech"):
+        if row["group"] not in groups:
+            continue
         said = phones.get(row["file"]) or []
         if len(said) < 6 or not 5 <= speaking_rate(said) <= 20:
             continue
@@ -215,27 +222,38 @@ class Spoiler:
         self.babble = babble
 
     def noise(self, count: int) -> Array:
-        """A background of unit power, `[count]`: coloured noise, hum, a fan, or voices."""
-        rng, kind = self.rng, int(self.rng.integers(0, 5))
+        """A background of unit power, `[count]`: coloured noise, hum, a fan, voices, music, or a room."""
+        rng, kind = self.rng, int(self.rng.integers(0, 7))
         if kind == 0 and self.babble:
             out = np.zeros(count, np.float32)
             for _ in range(int(rng.integers(3, 7))):
                 voice = self.babble[int(rng.integers(0, len(self.babble)))]
                 out += np.resize(np.roll(voice, int(rng.integers(0, len(voice)))), count) / (voice.std() + 1e-6)
+        elif kind == 5:
+            out = sounds.music(rng, count)
+        elif kind == 6:
+            out = sounds.room(rng, count)
         else:
-            spectrum = rng.normal(size=count // 2 + 1)
-            hertz = np.fft.rfftfreq(count, 1 / HOUSE_RATE_HZ)[: count // 2 + 1] + 20
-            phase = np.exp(2j * np.pi * rng.random(count // 2 + 1))
-            out = np.fft.irfft(spectrum * phase * hertz ** rng.uniform(-1.1, 0.1), count).astype(np.float32)
+            out = sounds.shaped_noise(rng, count, rng.uniform(-1.1, 0.1))
             if kind == 1:
                 time_s = np.arange(count) / HOUSE_RATE_HZ
                 base_hz = rng.choice([50, 60, 100, 120])
                 hum = sum(np.sin(2 * np.pi * base_hz * k * time_s + rng.uniform(0, 6)) / k for k in range(1, 6))
-                out = out / out.std() * 0.3 + np.asarray(hum, np.float32)
+                out = out * 0.3 + np.asarray(hum, np.float32)
             if kind == 2:
                 swing = 1 + 0.5 * np.sin(2 * np.pi * rng.uniform(0.2, 5) * np.arange(count) / HOUSE_RATE_HZ)
                 out = out * swing.astype(np.float32)
         return (out / (out.std() + 1e-9)).astype(np.float32)
+
+    def line(self, samples: Array) -> Array:
+        """Through a telephone line, a codec at a low rate, or a network that loses packets."""
+        rng, kind = self.rng, int(self.rng.integers(0, 3))
+        peak = max(float(np.abs(samples).max()), 1e-6)
+        if kind == 0:
+            return sounds.mu_law(samples / peak) * peak
+        if kind == 1:
+            return sounds.opus(samples / peak, int(rng.choice([8_000, 12_000, 20_000]))) * peak
+        return sounds.lossy(samples, rng, float(rng.uniform(0.02, 0.12)))
 
     def colour(self, samples: Array, *, telephone: bool) -> Array:
         """Another microphone: a random tilt of the spectrum, the telephone band or a dull codec, a small room."""
@@ -259,7 +277,7 @@ class Spoiler:
         return np.fft.irfft(spectrum, size)[: len(samples)].astype(np.float32)
 
     def spoil(self, samples: Array, *, hard: bool) -> Array:
-        """A worse recording of the same length; `hard` also adds noise, telephone band and clipping."""
+        """A worse recording of the same length; `hard` also adds noise, telephone band, clipping and codecs."""
         rng = self.rng
         out = self.colour(samples, telephone=hard and rng.random() < 0.25)
         power_db = 10 * np.log10(np.mean(out**2) + 1e-9)
@@ -270,6 +288,8 @@ class Spoiler:
             if rng.random() < 0.1:
                 limit = np.quantile(np.abs(out), rng.uniform(0.95, 0.995))
                 out = np.clip(out, -limit, limit)
+            if rng.random() < 0.3:
+                out = self.line(np.asarray(out, np.float32))
         else:
             out = out + rng.normal(size=len(out)) * 10 ** (rng.uniform(-90, -60) / 20)
         return np.asarray(out, np.float32)
