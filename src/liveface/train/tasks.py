@@ -10,16 +10,20 @@ from liveface.errors import RecipeError
 from liveface.train import face_model
 from liveface.train.compositor import CompositorTask
 from liveface.train.decoders import DecoderTask
+from liveface.train.eye_camera import EyeCameraTask
 from liveface.train.loop import Run, Task, open_run, run_task
 from liveface.train.mouth import MouthTask
 from liveface.train.recipe import Recipe, content_of, read_recipe
 from liveface.train.speech import SpeechTask
+from liveface.train.speech_listener import ListenerTask
 
 TASKS: dict[str, Callable[[Run], Task]] = {
     "mouth": MouthTask,
     "speech": SpeechTask,
+    "speech-listener": ListenerTask,
     "decoder": DecoderTask,
     "compositor": CompositorTask,
+    "eye-camera": EyeCameraTask,
 }
 """A recipe's `train` key to the function that builds its task; a new network adds one line."""
 
