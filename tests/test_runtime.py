@@ -23,6 +23,21 @@ def test_step_runs_and_is_deterministic() -> None:
         np.testing.assert_array_equal(first[name], second[name])
 
 
+def test_memory_of_the_network_holds_what_a_call_gives() -> None:
+    step = Step(weights.path("face_landmark.tflite"))
+    picture = np.random.default_rng(3).random((1, 192, 192, 3), np.float32)
+    expected = step(input_1=picture)
+    step.fill("input_1")[:] = picture
+    for _ in range(2):  # inputs stay as they were written
+        for name, found in step.run().items():
+            np.testing.assert_array_equal(found, expected[name])
+        del found
+    held = step.run()
+    with pytest.raises(RuntimeError, match="internal data"):
+        step.run()
+    assert held.keys() == expected.keys()
+
+
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [

@@ -1,7 +1,8 @@
 """`Step`: one loaded network file, called with named arrays.
 
 LiteRT runs every network of the product (measured: INT8 on one thread is the fastest of five run times, natively and
-in the browser). Recurrent state is an ordinary named input and output; nothing is kept between calls.
+in the browser). Recurrent state is an ordinary named input and output; nothing is kept between calls. Where a picture
+goes in or comes out every frame, `fill` and `run` work on the network's own memory instead of copies of it.
 """
 
 from __future__ import annotations
@@ -55,19 +56,19 @@ class Step:
                 self._network = Interpreter(**given, num_threads=threads)
                 self._network.allocate_tensors()
                 signatures = self._network.get_signature_list()
-                self._runner = self._network.get_signature_runner() if len(signatures) == 1 else None
+                runner = self._network.get_signature_runner() if len(signatures) == 1 else None
         except (ValueError, RuntimeError) as error:
             raise WeightsError(f"{file} cannot be loaded as a network ({error}); expected a .tflite file.") from error
         self._file = file
-        if self._runner is not None:
-            ins, outs = self._runner.get_input_details(), self._runner.get_output_details()
+        if runner is not None:  # only its names are used: a runner would allocate anew at every call
+            ins, outs = runner.get_input_details(), runner.get_output_details()
         else:
             ins = {detail["name"]: detail for detail in self._network.get_input_details()}
             outs = {detail["name"]: detail for detail in self._network.get_output_details()}
         self.inputs = {name: (tuple(int(n) for n in d["shape"]), np.dtype(d["dtype"])) for name, d in ins.items()}
         self.outputs = {name: (tuple(int(n) for n in d["shape"]), np.dtype(d["dtype"])) for name, d in outs.items()}
-        self._in_index = {name: d["index"] for name, d in ins.items()}
-        self._out_index = {name: d["index"] for name, d in outs.items()}
+        self._in_index = {name: int(d["index"]) for name, d in ins.items()}
+        self._out_index = {name: int(d["index"]) for name, d in outs.items()}
 
     def __call__(self, **arrays: npt.NDArray[Any]) -> Arrays:
         """Run the network once; every input by name, with exactly the shape and dtype of `inputs`."""
@@ -79,10 +80,20 @@ class Step:
                 raise WeightsError(
                     f"{self._file.name} was given {name!r} as {array.dtype} {array.shape}; expected {dtype} {shape}."
                 )
-        if self._runner is not None:
-            result: Arrays = self._runner(**arrays)
-            return result
         for name, array in arrays.items():
             self._network.set_tensor(self._in_index[name], array)
         self._network.invoke()
         return {name: self._network.get_tensor(index) for name, index in self._out_index.items()}
+
+    def fill(self, name: str) -> npt.NDArray[Any]:
+        """The memory of an input, to be written in place before `run`; let go of it before that."""
+        return np.asarray(self._network.tensor(self._in_index[name])())
+
+    def run(self) -> Arrays:
+        """Run on what the inputs hold; the results are the network's own memory, to be read and let go of.
+
+        Raises:
+            RuntimeError: somebody still holds an array of `fill` or of an earlier `run`.
+        """
+        self._network.invoke()
+        return {name: np.asarray(self._network.tensor(index)()) for name, index in self._out_index.items()}

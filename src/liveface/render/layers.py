@@ -109,8 +109,7 @@ class PersonLayer:
         map_x, map_y = self._invert(field.reshape(*self._shape, 2).astype(np.float32), low, high)
         moved = cv2.remap(self._layer, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         picture = self.plate.copy()
-        box = picture[low[1] : high[1], low[0] : high[0]]
-        box[:] = composite(moved, box)
+        cover(moved, picture[low[1] : high[1], low[0] : high[0]])
         return picture
 
     def _invert(self, field: Array, low: np.ndarray, high: np.ndarray) -> tuple[Array, Array]:
@@ -135,11 +134,11 @@ class PersonLayer:
         return maps[0], maps[1]
 
 
-def composite(front: Pixels, plate: Pixels) -> Pixels:
-    """Premultiplied `front` `[H, W, 4]` over `plate` `[H, W, 3]`, uint8."""
-    alpha = cv2.bitwise_not(cv2.extractChannel(front, 3))
-    behind = cv2.multiply(plate, cv2.cvtColor(alpha, cv2.COLOR_GRAY2BGR), scale=1 / 255)
-    return cv2.add(cv2.cvtColor(front, cv2.COLOR_RGBA2RGB), behind)
+def cover(front: Pixels, picture: Pixels) -> None:
+    """Premultiplied `front` `[H, W, 4]` over `picture` `[H, W, 3]`, uint8, in place; any part of a picture will do."""
+    around = cv2.cvtColor(cv2.bitwise_not(cv2.extractChannel(front, 3)), cv2.COLOR_GRAY2BGR)
+    behind = cv2.multiply(picture, around, dst=around, scale=1 / 255)
+    cv2.add(cv2.cvtColor(front, cv2.COLOR_RGBA2RGB), behind, dst=picture)
 
 
 def fill_behind(texture: Pixels, matte: Array, margin: float = 12.0) -> Pixels:

@@ -12,8 +12,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from liveface.render.liveface.regions import PAINT_ORDER, region, window
+from liveface.render.layers import cover
+from liveface.render.liveface.regions import PAINT_ORDER, REGIONS, region, window
 from liveface.types import Array, Pixels
+
+UNSEEN = 1  # alpha of 255 up to which a patch is left out: it would change a pixel by at most a level
+_ORDER = {name: index for index, name in enumerate(REGIONS)}
 
 Number = TypeVar("Number", bound=np.generic)
 
@@ -33,14 +37,17 @@ def cut_patch(canvas: Pixels, box: Array, name: str) -> Pixels:
 def shuffle(grid: npt.NDArray[Number], channels: int, block: int = 8) -> npt.NDArray[Number]:
     """`[h, w, block * block * channels]` in (row, column, channel) order to `[h * block, w * block, channels]`."""
     rows, columns = grid.shape[:2]
-    parts = grid.reshape(rows, columns, block, block, channels)
-    return parts.transpose(0, 2, 1, 3, 4).reshape(rows * block, columns * block, channels)
+    strip = np.dtype((np.void, block * channels * grid.itemsize))  # a row of a block moves as one piece
+    strips = np.ascontiguousarray(grid).reshape(rows, columns, -1).view(strip)
+    picture = np.ascontiguousarray(strips.transpose(0, 2, 1)).view(grid.dtype)
+    return picture.reshape(rows * block, columns * block, channels)
 
 
 def to_rgba(grid: Array) -> Pixels:
     """A decoder's grid `[h / 8, w / 8, 256]` to uint8 RGBA `[h, w, 4]`: values 0 to 1, clamped."""
     rows = grid.shape[0]
-    return shuffle(cv2.multiply(grid.reshape(rows, -1), 255, dtype=cv2.CV_8U).reshape(grid.shape), 4)
+    bytes_of = cv2.convertScaleAbs(cv2.max(grid.reshape(rows, -1), 0), alpha=255)
+    return shuffle(np.asarray(bytes_of, np.uint8).reshape(grid.shape), 4)
 
 
 def compose(base: Pixels, patches: dict[str, Pixels], boxes: dict[str, Array]) -> tuple[Pixels, Pixels]:
@@ -53,39 +60,53 @@ def compose(base: Pixels, patches: dict[str, Pixels], boxes: dict[str, Array]) -
     Returns: uint8 `[H, W, 3]`, and alphas uint8 `[4, H / 2, W / 2]` in the order mouth, eyes, hair, body.
     """
     canvas = base.copy()
-    height, width = base.shape[:2]
+    return canvas, paste(canvas, {name: faded(patch, name) for name, patch in patches.items()}, boxes)
+
+
+def paste(canvas: Pixels, fronts: dict[str, Pixels], boxes: dict[str, Array]) -> Pixels:
+    """Faded patches onto a canvas, in place.
+
+    Args:
+        canvas: uint8 `[H, W, 3]`.
+        fronts: region name to uint8 RGBA `[h, w, 4]`, as `faded` gives them.
+        boxes: region name to its box.
+    Returns: alphas uint8 `[4, H / 2, W / 2]` in the order mouth, eyes, hair, body.
+    """
+    height, width = canvas.shape[:2]
     alphas = np.zeros((4, height // 2, width // 2), np.uint8)
-    order = ("mouth", "eyes", "hair", "body")
     for name in PAINT_ORDER:
-        if name not in patches:
+        if name not in fronts:
             continue
-        left, top, right, bottom = _bounds(boxes[name], name, (width, height))
+        left, top, right, bottom = _bounds(boxes[name], fronts[name], (width, height))
         if right <= left or bottom <= top:
             continue
         matrix = boxes[name].copy()
         matrix[:, 2] -= left, top
         spot = (right - left, bottom - top)
-        front = cv2.warpAffine(faded(patches[name], name), matrix, spot, flags=cv2.INTER_LINEAR, borderValue=0)
-        part = canvas[top:bottom, left:right]
-        alpha = cv2.extractChannel(front, 3)
-        below = cv2.multiply(part, cv2.cvtColor(cv2.bitwise_not(alpha), cv2.COLOR_GRAY2BGR), scale=1 / 255)
-        part[:] = cv2.add(cv2.cvtColor(front, cv2.COLOR_RGBA2RGB), below)
-        small = alpha[::2, ::2]
-        alphas[order.index(name), top // 2 : top // 2 + small.shape[0], left // 2 : left // 2 + small.shape[1]] = small
-    return canvas, alphas
+        front = cv2.warpAffine(fronts[name], matrix, spot, flags=cv2.INTER_LINEAR, borderValue=0)
+        cover(front, canvas[top:bottom, left:right])
+        small = front[::2, ::2, 3]
+        alphas[_ORDER[name], top // 2 : top // 2 + small.shape[0], left // 2 : left // 2 + small.shape[1]] = small
+    return alphas
 
 
 def faded(patch: Pixels, name: str) -> Pixels:
     """A patch `[h, w, 4]` with its alpha times the region's window, and its colours times that (premultiplied)."""
-    alpha = cv2.multiply(cv2.extractChannel(patch, 3), _window8(name), scale=1 / 255)
-    return cv2.merge([*cv2.split(cv2.multiply(patch, cv2.merge([alpha] * 4), scale=1 / 255))[:3], alpha])
+    window8 = _window8(name)
+    alpha = cv2.multiply(cv2.extractChannel(patch, 3), window8, scale=1 / 255)
+    return np.asarray(cv2.multiply(patch, cv2.merge([alpha, alpha, alpha, window8]), scale=1 / 255), np.uint8)
 
 
-def _bounds(box: Array, name: str, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of a box on the canvas, even numbers, cut to it."""
-    width, height = region(name).size
-    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]]) @ box[:, :2].T + box[:, 2]
-    low = np.maximum(np.floor(corners.min(0)).astype(int) - 1, 0) // 2 * 2
+def _bounds(box: Array, front: Pixels, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of what a faded patch shows on the canvas, even numbers, cut to it."""
+    seen = cv2.threshold(cv2.extractChannel(front, 3), UNSEEN, 0, cv2.THRESH_TOZERO)[1]
+    left, top, width, height = cv2.boundingRect(seen)
+    if not width:
+        return 0, 0, 0, 0
+    right, bottom = left + width, top + height  # the first pixels on either side that are not seen
+    corners = np.array([[left - 1, top - 1], [right, top - 1], [right, bottom], [left - 1, bottom]])
+    corners = corners @ box[:, :2].T + box[:, 2]
+    low = np.maximum(np.floor(corners.min(0)).astype(int), 0) // 2 * 2
     high = np.minimum((np.ceil(corners.max(0)).astype(int) + 2) // 2 * 2, size)
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 

@@ -18,14 +18,16 @@ from liveface.avatar import Avatar
 from liveface.errors import AvatarError, MotionMismatch
 from liveface.render.head import ease_turn
 from liveface.render.liveface.controls import Controls
-from liveface.render.liveface.paste import compose, shuffle, to_rgba
+from liveface.render.liveface.paste import faded, paste, shuffle, to_rgba
 from liveface.render.liveface.regions import CONTROL_SIZES, REGIONS
 from liveface.render.liveface.rig import Rig
+from liveface.render.liveface.sizes import BLOCK
 from liveface.runtime import Arrays, Step
 from liveface.types import ARKIT_NAMES, Array, Frame, Motion, MotionSpec, Pixels, State, arkit_spec
 
 BODY_FOLLOW = 0.35  # how much of the head's shift the shoulders follow, as in `layers`
 MOUTH_MODES = ("landmarks", "visemes")
+_ZERO = 128  # of a residual as uint8
 
 Clock = Callable[[str, float], None]
 
@@ -80,7 +82,7 @@ class LiveFaceRenderer:
             name: Step(Path(f"{name}.tflite"), threads, content=avatar.networks[name]) for name in REGIONS
         }
         self._compositor = Step(avatar.shared_network("compositor"), threads)
-        self._features = self._appearance(Step(avatar.shared_network("appearance"), threads))
+        self._compositor.fill("features")[:] = self._appearance(Step(avatar.shared_network("appearance"), threads))
         self._clock = clock or (lambda stage, seconds: None)
         self._check()
         own = self.rig.head.own
@@ -93,7 +95,7 @@ class LiveFaceRenderer:
         """Features of the reference, once; one network serves every canvas, its grid is brought to the canvas's."""
         rows, columns = network.inputs["reference"][0][1:3]
         picture = cv2.resize(self.rig.reference, (columns, rows), interpolation=cv2.INTER_AREA)
-        features = _only(network(reference=picture[None].astype(np.float32) / 255))[0]
+        features = _only(network(reference=picture[None].astype(np.float32) / 255))
         rows, columns = self._compositor.inputs["features"][0][1:3]
         if features.shape[:2] != (rows, columns):
             parts = [cv2.resize(part, (columns, rows)) for part in np.moveaxis(features, -1, 0)]
@@ -162,17 +164,17 @@ class LiveFaceRenderer:
         held, controls = self._controls.step(held, motion, posed, breath=phase)
         after: State = {f"controls/{name}": value for name, value in held.items()}
         since = self._tick("controls", since)
-        base = self.rig.base(posed)
+        picture = self.rig.base(posed)
+        below = _half(picture)
         since = self._tick("base", since)
-        patches = {name: self._decode(name, controls) for name in REGIONS if name not in _SLOW}
+        fronts = {name: self._decode(name, controls) for name in REGIONS if name not in _SLOW}
         for name, phase_of in _SLOW.items():
-            drawn, kept = self._slow(name, phase_of, index, state, controls)
-            patches[name] = drawn
+            fronts[name], kept = self._slow(name, phase_of, index, state, controls)
             after |= kept
         since = self._tick("decoders", since)
-        canvas, alphas = compose(base, patches, posed.boxes)
+        alphas = paste(picture, fronts, posed.boxes)
         since = self._tick("paste", since)
-        picture = self._finish(canvas, alphas, base)
+        self._finish(picture, alphas, below)
         self._tick("compositor", since)
         return after | {"index": np.asarray(index + 1, np.int64)}, picture
 
@@ -182,10 +184,12 @@ class LiveFaceRenderer:
         return now
 
     def _decode(self, name: str, controls: dict[str, Array]) -> Pixels:
+        """A region's patch, faded towards its border."""
         step = self._decoders[name]
         known = {"mode": self._mode, "controls": controls.get(name, self._mode), **controls}
-        given: Arrays = {key: np.atleast_2d(known[key]) for key in step.inputs}
-        return to_rgba(_only(step(**given))[0])
+        for key in step.inputs:
+            step.fill(key)[:] = known[key]
+        return faded(to_rgba(_only(step.run())), name)
 
     def _slow(
         self, name: str, phase: _Phase, index: int, state: State, controls: dict[str, Array]
@@ -200,19 +204,28 @@ class LiveFaceRenderer:
         mixed = after if before is after else cv2.addWeighted(before, 1 - share, after, share, 0)
         return np.asarray(mixed, np.uint8), {f"{name}/before": before, f"{name}/after": after}
 
-    def _finish(self, canvas: Pixels, alphas: Pixels, base: Pixels) -> Pixels:
-        """The compositor's residual added to the composed picture, by how opaque the patches are."""
-        half = (canvas.shape[1] // 2, canvas.shape[0] // 2)
-        small = [cv2.resize(picture, half, interpolation=cv2.INTER_AREA) for picture in (canvas, base)]
-        joined = cv2.merge([small[0], *alphas, small[1]])
-        seen = cv2.multiply(joined.reshape(half[1], -1), 1 / 255, dtype=cv2.CV_32F).reshape(1, *joined.shape)
-        residual = _only(self._compositor(canvas=seen, features=self._features))[0]
+    def _finish(self, picture: Pixels, alphas: Pixels, below: Pixels) -> None:
+        """Add the compositor's residual to the composed picture, in place, by how opaque the patches are.
+
+        Args:
+            picture: uint8 `[H, W, 3]`.
+            alphas: uint8 `[4, H / 2, W / 2]` of the patches.
+            below: uint8 `[H / 2, W / 2, 3]`, the picture without them.
+        """
+        joined = cv2.merge([_half(picture), *alphas, below])
+        np.multiply(joined, np.float32(1 / 255), out=self._compositor.fill("canvas")[0])
+        residual = _only(self._compositor.run())
         rows, columns = residual.shape[:2]
         # INT8 steps are about a third of a level and toggle; where no patch lies nothing needs correction.
         drawn = cv2.resize(alphas.max(0), (columns, rows), interpolation=cv2.INTER_AREA)
-        weighed = residual.reshape(rows * columns, -1) * drawn.reshape(-1, 1).astype(np.float32)
-        change = cv2.multiply(weighed, 1, dtype=cv2.CV_16S).reshape(rows, columns, -1)
-        return np.asarray(cv2.add(canvas, shuffle(change, 3), dtype=cv2.CV_8U), np.uint8)
+        left, top, width, height = cv2.boundingRect(drawn)
+        if not width:
+            return
+        cells = np.s_[top : top + height, left : left + width]
+        weighed = residual[cells] * drawn[cells].astype(np.float32)[..., None]
+        change = cv2.convertScaleAbs(weighed.reshape(height, -1), beta=_ZERO)  # a residual is far below half of white
+        spot = picture[BLOCK * top : BLOCK * (top + height), BLOCK * left : BLOCK * (left + width)]
+        cv2.addWeighted(spot, 1, shuffle(change.reshape(weighed.shape), 3), 1, -_ZERO, dst=spot)
 
 
 def _within_reach(motion: Motion) -> Motion:
@@ -222,7 +235,13 @@ def _within_reach(motion: Motion) -> Motion:
     return Motion(motion.expression, head, motion.gaze, motion.spec)
 
 
+def _half(picture: Pixels) -> Pixels:
+    """A picture `[H, W, 3]` at half its size."""
+    half = (picture.shape[1] // 2, picture.shape[0] // 2)
+    return np.asarray(cv2.resize(picture, half, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def _only(result: Arrays) -> Array:
-    """The single output of a network."""
+    """The single output of a network, without its batch."""
     (value,) = result.values()
-    return np.asarray(value, np.float32)
+    return np.asarray(value[0], np.float32)

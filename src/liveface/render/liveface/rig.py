@@ -21,7 +21,7 @@ from liveface.motion.face_model import FaceModel
 from liveface.motion.solve import DISTANCE_CM
 from liveface.render.canvas import TEXTURE_SCALE, Canvas, frame_portrait
 from liveface.render.head import CAMERA_CM, Head, fit_head, person_matte
-from liveface.render.layers import add_wisps, composite, fill_behind, refine_matte
+from liveface.render.layers import add_wisps, cover, fill_behind, refine_matte
 from liveface.render.liveface.regions import REGIONS, Region
 from liveface.render.topology import CHIN, FOREHEAD, LIP_OUTER, OVAL, eye_ring, lip_ring
 from liveface.signals.face import find_face
@@ -154,7 +154,7 @@ class Rig:
         map_x, map_y = self._maps(posed.field, low, high)
         moved = cv2.remap(self._layer, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         picture = self.plate.copy()
-        picture[low:high] = composite(moved, self.plate[low:high])
+        cover(moved, picture[low:high])
         return picture
 
     def source_of(self, posed: Posed, size: tuple[int, int]) -> tuple[Array, Array]:
@@ -176,27 +176,34 @@ class Rig:
     def _maps(self, field: Array, low: int, high: int) -> tuple[Array, Array]:
         """Where rows `low` to `high` of the canvas come from: the field inverted on its grid, then enlarged."""
         rows, columns = field.shape[:2]
-        start_x, start_y = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
-        cells = field / CELL_PX
+        start, ramp = self._lattice
+        cells = field / np.float32(CELL_PX)
         at = cells
         for _ in range(INVERSION_STEPS):
-            at = cv2.remap(cells, start_x - at[..., 0], start_y - at[..., 1], cv2.INTER_LINEAR,
-                           borderMode=cv2.BORDER_REPLICATE)  # fmt: skip
+            at = cv2.remap(cells, cv2.subtract(start, at), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        place = cv2.scaleAdd(at, -float(CELL_PX * TEXTURE_SCALE), ramp)
         edge = CELL_PX + CELL_PX // 2
+        first = max((edge + low) // CELL_PX - 1, 0)
+        last = min((edge + high) // CELL_PX + 2, rows)
+        top = edge + low - first * CELL_PX
         maps = []
         for axis in (0, 1):
-            shift = at[..., axis] * np.float32(CELL_PX * TEXTURE_SCALE)
-            wide = cv2.resize(shift, (columns * CELL_PX, rows * CELL_PX))
-            inside = wide[edge + low : edge + high, edge : edge + self.size[0]]
-            maps.append(cv2.subtract(self._ramps[axis][low:high], inside))
+            coarse = cv2.extractChannel(place[first:last], axis)
+            wide = cv2.resize(coarse, (columns * CELL_PX, (last - first) * CELL_PX))
+            maps.append(wide[top : top + high - low, edge : edge + self.size[0]])
         return maps[0], maps[1]
 
     @cached_property
-    def _ramps(self) -> tuple[Array, Array]:
-        half = (TEXTURE_SCALE - 1) / 2
-        x, y = ((np.arange(side) + self.margin) * TEXTURE_SCALE + half for side in self.size)
-        wide, tall = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
-        return np.ascontiguousarray(wide), np.ascontiguousarray(tall)
+    def _lattice(self) -> tuple[Array, Array]:
+        """Column and row of the grid's nodes, and where they lie in the texture, both `[gy, gx, 2]`.
+
+        Enlarged, the places are exact for every canvas pixel: `cv2.resize` keeps what is linear, and its half pixel at
+        the larger scale is taken back here.
+        """
+        rows, columns = self._grid.shape
+        start = np.dstack(np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32)))
+        canvas = (start - 1) * CELL_PX - 0.5
+        return start, np.float32((canvas + self.margin) * TEXTURE_SCALE + (TEXTURE_SCALE - 1) / 2)
 
     @cached_property
     def _layer(self) -> Pixels:
