@@ -191,7 +191,7 @@ class Emoter:
             raise MotionError(f"emotions at {self.fps} fps are not usable; expected a rate above 0 and up to 1000.")
 
     def start(self, batch: tuple[int, ...] = ()) -> State:
-        """State before the first frame: whether there was one, the emotion in force, and the envelopes of the mouth.
+        """State before the first frame: whether there was one, the sizes of the emotions in force, and the envelopes of the mouth.
 
         `mouth` holds whether it talks (1 falling to 0), a quick and a slow opening in cm, and the accent.
         """
@@ -217,7 +217,7 @@ class Emoter:
 
     def _follow(self, state: State, gap_cm: Array, emotion: Array) -> State:
         """The state one frame later."""
-        held = np.asarray(state["emotion"], np.float32)
+        held, emotion = np.asarray(state["emotion"], np.float32), np.asarray(emotion**SEEN, np.float32)
         now = held + (emotion - held) * self._share(ONSET_S) if state["begun"] else np.broadcast_to(emotion, held.shape)
         mouth = self._envelopes(np.asarray(state["mouth"], np.float32), gap_cm)
         return {"begun": np.ones((), np.bool_), "emotion": np.array(now, np.float32), "mouth": mouth}
@@ -283,7 +283,6 @@ def _rise(value: Array) -> Array:
 def _express(codes: Array, emotion: Array, mouth: Array) -> Array:
     """One instant: codes `[..., 26]`, intensities `[..., 8]` and envelopes `[..., 4]` to codes with emotion."""
     talk, accent = mouth[..., :1], mouth[..., 3:]
-    emotion = np.asarray(emotion**SEEN, np.float32)
     closing = _rise(1 - _gap_cm(codes) / SHUT_CM)[..., None]
     pressed = _rise(np.asarray((codes @ _SHUTTERS - 0.08) / 0.12, np.float32))[..., None]
     rounded = _rise(np.asarray((codes @ _ROUND - 0.12) / 0.45, np.float32))[..., None]
