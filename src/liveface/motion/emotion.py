@@ -191,7 +191,7 @@ class Emoter:
             raise MotionError(f"emotions at {self.fps} fps are not usable; expected a rate above 0 and up to 1000.")
 
     def start(self, batch: tuple[int, ...] = ()) -> State:
-        """State before the first frame: whether there was one, the sizes of the emotions in force, and the envelopes of the mouth.
+        """State before the first frame: whether there was one, the sizes in force, and the mouth's envelopes.
 
         `mouth` holds whether it talks (1 falling to 0), a quick and a slow opening in cm, and the accent.
         """
