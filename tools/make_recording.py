@@ -108,7 +108,7 @@ def sweeps() -> Motion:
         head = motion.head.copy()
         head[:, axis] = reach * hill(2 * frames)
         parts.append(Motion(motion.expression, head, motion.gaze, motion.spec))
-    return Motion.concat([*parts, sweep("emotions", 1)])
+    return Motion.concat([*parts, sweep("emotions", 1), sweep("company", 1)])
 
 
 def spoken(path: Path, seconds: float, scale: float) -> tuple[Motion, Array]:

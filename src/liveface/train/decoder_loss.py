@@ -38,6 +38,7 @@ class Weights:
         slope: of the pixel differences, at three scales.
         texture: of the local strength of fine detail.
         alpha: of a pull to opaque (mouth, eyes) or of a price of opacity (hair, body).
+        smooth: of the neighbour differences of opacity (hair, body): dots and thin lines cost more than areas.
         colour: of the patch's own distance from the truth, however faint it is shown.
         beyond: of values outside 0..1, which the run time cuts off.
         agree: of the distance between the codes of the mouth's two inputs.
@@ -46,6 +47,7 @@ class Weights:
     slope: float = 1.0
     texture: float = 0.25
     alpha: float = 0.02
+    smooth: float = 0.05
     colour: float = 0.3
     beyond: float = 0.2
     agree: float = 0.1
@@ -140,6 +142,10 @@ def decoder_loss(
         parts["texture"] = weights.texture * texture_loss(picture, truth, share * (window > MIDDLE))
     price = ((1 - opacity) * window).mean() if opaque else (opacity * window).mean()
     parts["alpha"] = weights.alpha * (OPAQUE_PULL if opaque else 1.0) * price
+    if not opaque:
+        shown = opacity * window
+        across, down = shown[..., 1:] - shown[..., :-1], shown[..., 1:, :] - shown[..., :-1, :]
+        parts["smooth"] = weights.smooth * (across.abs().mean() + down.abs().mean())
     # Under a faint window a patch could mend the base with colours of its own: a line along its border.
     parts["colour"] = weights.colour * (clamp_through(painted)[:, :3] - truth).abs().mean()
     parts["beyond"] = weights.beyond * (F.relu(painted - 1) + F.relu(-painted)).mean()

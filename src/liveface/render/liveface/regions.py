@@ -48,8 +48,8 @@ REGIONS: dict[str, Region] = {
     for region in (
         Region("mouth", (128, 96), 1.7, -0.15, 1, 0.14),
         Region("eyes", (192, 80), 2.3, 0.12, 1, 0.14),
-        Region("hair", (192, 192), 4.4, 0.3, 3, 0.10),
-        Region("body", (256, 64), 0.0, -0.35, 3, 0.25),
+        Region("hair", (192, 192), 4.4, 0.3, 3, 0.25),
+        Region("body", (256, 64), 0.0, -0.35, 3, 0.5),
     )
 }
 """Every region by name, in drawing order of the file; they are painted body, hair, eyes, mouth."""

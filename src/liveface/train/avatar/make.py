@@ -27,6 +27,7 @@ from liveface.render.topology import CHIN
 from liveface.signals.face import FaceTracker
 from liveface.train.avatar.canvas import Cutter, Shoulders
 from liveface.train.avatar.capture import require
+from liveface.train.avatar.colour import matched, skin_colour, take_gains
 from liveface.train.avatar.pack import Pack, PackWriter
 from liveface.train.avatar.quality import Looks, RejectedSheet, counts
 from liveface.train.avatar.refine import Refiner
@@ -75,6 +76,7 @@ class _Plan:
     verdicts: npt.NDArray[np.int8]
     held: npt.NDArray[np.bool_]
     kept: npt.NDArray[np.bool_]
+    gains: Array  # [takes, 3] of the colours
 
 
 def make_pack(source: Source, folder: Path, options: PackOptions | None = None, say: Say | None = None) -> Pack:
@@ -95,10 +97,10 @@ def make_pack(source: Source, folder: Path, options: PackOptions | None = None, 
     require(findings, source.name)
     for finding in findings:
         _log.warning("%s: %s", source.name, finding.words)
-    track, looks = _look(source, say)
+    track, looks, colours = _look(source, say)
     raw = solve(track)
     held = _held_out(source, track)
-    plan = _plan(source, track, looks, raw, held, options)
+    plan = _plan(source, (track, looks, colours), raw, held, options)
     rig = Rig.of(_reference(source, plan), options.size).with_own(plan.motion.expression[plan.reference])
     kept = np.flatnonzero(plan.kept)
     canvases = _whole(plan.held[kept], options)
@@ -111,12 +113,13 @@ def make_pack(source: Source, folder: Path, options: PackOptions | None = None, 
     return writer.finish({**info, "capture": [finding.words for finding in findings]})
 
 
-def _look(source: Source, say: Say) -> tuple[Track, Looks]:
-    """First pass: points (tracked, or known already) and the filter's view of every frame."""
+def _look(source: Source, say: Say) -> tuple[Track, Looks, Array]:
+    """First pass: points (tracked, or known already), the filter's view and the skin's colour of every frame."""
     looks, tracker, known = Looks(), FaceTracker(), source.known
     points: list[Array] = []
     score: list[float] = []
     takes: list[int] = []
+    colours: list[Array] = []
     size = (0, 0)
     for at, (take, pixels) in enumerate(source.frames()):
         if known is None:
@@ -133,10 +136,12 @@ def _look(source: Source, say: Say) -> tuple[Track, Looks]:
         size = (pixels.shape[1], pixels.shape[0])
         takes.append(take)
         looks.see(pixels, points[-1] if score[-1] > 0 else None)
+        colours.append(skin_colour(pixels, points[-1]) if score[-1] > 0 else np.full(3, np.nan, np.float32))
         say("looking", at / max(source.frames_estimate, 1))
     if not any(score):
         raise FaceError(f"no face was found in the {len(score)} frames of {source.name}; film one face, well lit.")
-    return Track(np.array(points), np.array(score, np.float32), np.array(takes, np.int32), size, source.fps), looks
+    track = Track(np.array(points), np.array(score, np.float32), np.array(takes, np.int32), size, source.fps)
+    return track, looks, np.array(colours)
 
 
 def _held_out(source: Source, track: Track) -> npt.NDArray[np.int8]:
@@ -155,9 +160,14 @@ def _held_out(source: Source, track: Track) -> npt.NDArray[np.int8]:
 
 
 def _plan(
-    source: Source, track: Track, looks: Looks, raw: Raw, held: npt.NDArray[np.int8], options: PackOptions
+    source: Source,
+    looked: tuple[Track, Looks, Array],
+    raw: Raw,
+    held: npt.NDArray[np.int8],
+    options: PackOptions,
 ) -> _Plan:
     """Reference, labels, verdicts, and which frames to keep."""
+    track, looks, colours = looked
     sharp = np.array(looks.sharp, np.float32)
     learnable = track.seen & (held == 0)
     if not learnable.any():
@@ -178,7 +188,7 @@ def _plan(
             f"{source.name} has {int((kept & (held == 0)).sum())} good frames to learn from; expected at least "
             f"{LEAST_FRAMES}: give a longer or clearer recording."
         )
-    return _Plan(track, motion, reference, verdicts, held == 1, kept)
+    return _Plan(track, motion, reference, verdicts, held == 1, kept, take_gains(colours, track.take, reference))
 
 
 def _choose(motion: Motion, frames: npt.NDArray[np.intp], most: int) -> npt.NDArray[np.intp]:
@@ -223,7 +233,7 @@ def _cut(source: Source, plan: _Plan, rig: Rig, rejected: RejectedSheet, say: Sa
         rejected.offer(at, pixels)
         if not plan.kept[at]:
             continue
-        motion, picture = plan.motion[at], pixels if source.on_canvas else cut(pixels)
+        motion, picture = plan.motion[at], pixels if source.on_canvas else matched(cut(pixels), plan.gains[take])
         motion = refiner(motion, picture) if refiner is not None else motion
         moved = shoulders(picture)
         posed = rig.pose(motion, moved)
@@ -296,6 +306,7 @@ def _info(source: Source, plan: _Plan, kept: npt.NDArray[np.intp], seconds: floa
         "held_out": int(plan.held[kept].sum()),
         "reference": plan.reference,
         "rejected": {name: count for name, count in counts(plan.verdicts).items() if count},
+        "colours_matched": round(float(np.abs(plan.gains - 1).max()), 3),
         "rejection_rate": round(float((plan.verdicts >= 0).mean()), 5),
         "made_in_s": round(seconds, 1),
     }
