@@ -1,4 +1,4 @@
-"""`Resampler`: sound at any rate to the house rate, block by block, with its past as explicit state.
+"""`Resampler`: sound at any rate to the house's or another, block by block, with its past as explicit state.
 
 Notable choices: a windowed sinc of 24 zero crossings, one row of weights per position between two source samples, so
 that every output sample is one small product and any cut of the stream gives the same bits; 0.5 ms of delay at 48 kHz.
@@ -22,17 +22,18 @@ CROSSINGS = 12  # zero crossings of the sinc on either side
 ROLL_OFF = 0.92  # of the lower Nyquist frequency
 BETA = 8.0
 RATES_HZ = (4000, 192_000)
-MOST_PHASES = 4800  # rates whose ratio to the house rate needs more rows of weights are refused
+MOST_PHASES = 4800  # rates whose ratio to the wanted rate needs more rows of weights are refused
 
 
 @dataclass(frozen=True, slots=True)
 class Resampler:
-    """Blocks `[S]` at `rate_hz` in, what of the stream is known at the house rate out.
+    """Blocks `[S]` at `rate_hz` in, what of the stream is known at `wanted_hz` out.
 
-    Output sample `n` lies at source sample `n * rate_hz / HOUSE_RATE_HZ` and needs `delay` source samples after it.
+    Output sample `n` lies at source sample `n * rate_hz / wanted_hz` and needs `delay` source samples after it.
     """
 
     rate_hz: int
+    wanted_hz: int = HOUSE_RATE_HZ
     _ratio: Fraction = field(init=False, repr=False)
     _weights: Array = field(init=False, repr=False)
 
@@ -42,11 +43,11 @@ class Resampler:
                 f"live sound at {self.rate_hz} Hz is not usable; expected {RATES_HZ[0]} to {RATES_HZ[1]}: "
                 "for instance 16000 or 48000."
             )
-        ratio = Fraction(self.rate_hz, HOUSE_RATE_HZ)
+        ratio = Fraction(self.rate_hz, self.wanted_hz)
         if ratio.denominator > MOST_PHASES:
             raise SignalError(
-                f"live sound at {self.rate_hz} Hz does not divide well into {HOUSE_RATE_HZ} Hz; expected a usual rate: "
-                "for instance 16000, 44100 or 48000."
+                f"live sound at {self.rate_hz} Hz does not divide well into {self.wanted_hz} Hz; expected a usual "
+                "rate: for instance 16000, 44100 or 48000."
             )
         object.__setattr__(self, "_ratio", ratio)
         object.__setattr__(self, "_weights", _rows(ratio))
@@ -65,7 +66,7 @@ class Resampler:
         return {"past": np.zeros(reach, np.float32), "at": np.zeros(2, np.int64)}
 
     def step(self, state: State, samples: Array) -> tuple[State, Array]:
-        """The samples at the house rate that `samples` complete."""
+        """The samples at the wanted rate that `samples` complete."""
         past, (made, seen) = np.asarray(state["past"], np.float32), (int(value) for value in state["at"])
         stream = np.concatenate([past, np.asarray(samples, np.float32)])
         seen += len(samples)
