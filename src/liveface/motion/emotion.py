@@ -90,7 +90,7 @@ QUICK_S, SLOW_S, ACCENT_S = 0.06, 0.6, 0.1  # envelopes of the opening, and of t
 SHUT_CM = 0.3  # lip gap below which a talking mouth is about to shut; chosen
 CORNERS_YIELD_SHUT, CORNERS_YIELD_ROUND = 0.3, 0.45  # share of smile, frown and stretch that p and u take away
 
-SEEN = 0.75  # exponent from intensity to size: at 0.5 an emotion is to be seen as half, chosen by eye
+SEEN = 0.6  # exponent from intensity to size: at 0.5 an emotion is to be seen as half, chosen by eye
 SMILE_PRESS = 0.4  # pressed lips for one unit of smile while they shut: a smile thins them, and they would part
 
 
