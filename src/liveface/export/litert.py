@@ -1,4 +1,4 @@
-"""From torch to LiteRT: float `.tflite`, INT8 `.tflite` with float inputs and outputs, and a table that compares.
+"""From torch to LiteRT: float `.tflite`, INT8 or half weights with float inputs and outputs, and a table that compares.
 
 Notable choices: inputs are named by the module's own argument names; INT8 is static: weights per channel, activations
 over the whole range of real samples, for the quantizer's running average of ranges clips bright pictures (it cost 0.6
@@ -74,6 +74,25 @@ def export_int8(float_file: Path, samples: Iterable[Sample], file: Path) -> Path
                 known["min"] = np.minimum(known["min"], seen["min"])
                 known["max"] = np.maximum(known["max"], seen["max"])
     worker.quantize(statistics).export_model(str(file), overwrite=True)
+    return file
+
+
+def export_half(float_file: Path, file: Path) -> Path:
+    """Store the weights of a float `.tflite` in 16 bits; it still computes in 32, with inputs and outputs as before."""
+    from ai_edge_quantizer import qtyping, quantizer
+    from ai_edge_quantizer.algorithm_manager import AlgorithmName
+
+    worker = quantizer.Quantizer(str(float_file))
+    weights = qtyping.TensorQuantizationConfig(num_bits=16, dtype=qtyping.TensorDataType.FLOAT)
+    worker.update_quantization_recipe(
+        regex=".*",
+        operation_name=qtyping.TFLOperationName.ALL_SUPPORTED,
+        op_config=qtyping.OpQuantizationConfig(
+            weight_tensor_config=weights, compute_precision=qtyping.ComputePrecision.FLOAT
+        ),
+        algorithm_key=AlgorithmName.FLOAT_CASTING,
+    )
+    worker.quantize().export_model(str(file), overwrite=True)
     return file
 
 

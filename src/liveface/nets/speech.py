@@ -192,16 +192,3 @@ class SpeechNet(nn.Module):
         x, later = self.trunk(features, state, style)
         said = self.sounds(x).softmax(dim=-1)  # [B, T, sounds]
         return self.head(x, style) * self.gain + said @ self.emphasis, later
-
-
-class SpeechStep(nn.Module):
-    """One frame of a trained network with its state as named inputs and outputs, for export."""
-
-    def __init__(self, network: SpeechNet) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, features: Tensor, hops: Tensor, **past: Tensor) -> dict[str, Tensor]:
-        """`features` `[1, hops, M]` and the state; returns `tracks` `[1, 1, motion]` and `next_` of every state."""
-        tracks, later = self.network(features, {"hops": hops, **past})
-        return {"tracks": tracks, **{f"next_{name}": value for name, value in later.items()}}
