@@ -4,8 +4,8 @@
     python tools/speak_phones.py build/spoken [--bench bench/spoken_phones.json]
 
 Writes `train/*.flac`, `held/*.flac` and `phones.json` (`{file: [[phone, start_s, seconds], ...]}`, as
-`tools/align_phones.py` does), and with `--bench` the phones and sentences that are held out. Deterministic; a minute.
-espeak-ng is a tool of the build only, like pocketsphinx; it is used through its C interface.
+`tools/align_phones.py` does), and with `--bench` the phones and sentences that are held out. A minute.
+Times are the same in every run, samples are not quite, because espeak-ng lets the pitch flutter. espeak-ng is a tool of the build only, like pocketsphinx; it is used through its C interface.
 
 Notable choices: every sentence in several voices, rates and pitches; held-out sentences have voices of their own; the
 closure of a voiceless stop is noted where it is heard, which is up to 50 ms before espeak's event, which marks the
@@ -19,21 +19,19 @@ import ctypes
 import json
 import os
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import av
 import numpy as np
 import soxr
 
-from liveface.train.languages import HELD_OUT, SENTENCES, VOICES, phones_of
+from liveface.train.languages import HELD_OUT, SENTENCES, VOICES, timed_phones
 from liveface.types import HOUSE_RATE_HZ, Array
 
 TRAINED_VARIANTS = ("", "f2", "m3", "f1", "m1", "f4", "m7", "klatt2", "m2", "f3", "klatt4", "linda", "steph", "adam")
 HELD_VARIANTS = ("f5", "m5")
 ROUNDS = 4  # voices a sentence is spoken by
 RATES, PITCHES = (130, 150, 170, 195), (30, 45, 55, 70)  # words a minute, espeak's 0 to 100
-CLOSURE_S = 0.05
 SILENCE_S = 0.5  # before and after a sentence
 PEAK = 0.5
 _SYNCHRONOUS, _EVENTS_IN_IPA, _UTF8, _RATE, _PITCH, _PHONEME = 2, 1 | 2, 1, 1, 3, 7
@@ -94,27 +92,6 @@ class Speaker:
         return soxr.resample(sound, self.rate_hz, HOUSE_RATE_HZ).astype(np.float32), self._events
 
 
-def phones(events: list[tuple[float, str]], seconds: float, language: str) -> list[tuple[str, float, float]]:
-    """Phones with start and length from phoneme events; a pause is SIL."""
-    rows: list[list[float | str]] = []
-    for number, (start, phoneme) in enumerate(events):
-        end = events[number + 1][0] if number + 1 < len(events) else seconds
-        names = phones_of(phoneme, language) if phoneme else ["SIL"]
-        if not names and rows:
-            rows[-1][2] = end
-        rows += [[name, start + (end - start) * i / len(names), start + (end - start) * (i + 1) / len(names)]
-                 for i, name in enumerate(names)]  # fmt: skip
-    for before, row in pairwise(rows):
-        if float(row[2]) - float(row[1]) < 0.02 and row[0] != "SIL":  # espeak gives a sound no time of its own
-            row[1] = before[2] = (float(before[1]) + float(row[2])) / 2
-        if row[0] in {"P", "T", "K"}:
-            length = float(before[2]) - float(before[1])
-            row[1] = before[2] = float(row[1]) - min(CLOSURE_S, 0.5 * length if before[0] != "SIL" else CLOSURE_S)
-    kept = [(str(name), float(start), float(end) - float(start)) for name, start, end in rows]
-    kept = [row for row in kept if row[2] > 0.005]
-    return [("SIL", 0.0, SILENCE_S), *((name, start + SILENCE_S, length) for name, start, length in kept)]
-
-
 def programme() -> Iterator[tuple[str, str, str, str, int, int]]:
     """Name of the file, language, sentence, voice, rate and pitch of everything that is spoken."""
     for language, sentences in SENTENCES.items():
@@ -150,10 +127,10 @@ def main() -> None:
     speaker, done, held = Speaker(), {}, {}
     for name, language, text, voice, rate, pitch in programme():
         sound, events = speaker.say(voice, text, rate, pitch)
-        seconds = len(sound) / HOUSE_RATE_HZ
-        said = [
-            [phone, round(start, 3), round(length, 3)] for phone, start, length in phones(events, seconds, language)
-        ]
+        said: list[list[str | float]] = [["SIL", 0.0, SILENCE_S]]
+        for phone, start, end in timed_phones(events, len(sound) / HOUSE_RATE_HZ, language):
+            said.append([phone, round(start + SILENCE_S, 3), round(end - start, 3)])
+        said.append(["SIL", round(len(sound) / HOUSE_RATE_HZ + SILENCE_S, 3), SILENCE_S])
         quiet = np.zeros(round(SILENCE_S * HOUSE_RATE_HZ), np.float32)
         sound = np.concatenate([quiet, sound * (PEAK / np.abs(sound).max()), quiet])
         store(given.folder / name, sound)

@@ -1,5 +1,7 @@
 """The denoiser's training set on made-up material: takes, styles, sounds, languages, and the stored set."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,7 @@ from liveface.train import speech_codes as codes
 from liveface.train import speech_sounds as sounds
 from liveface.train import speech_takes as takes
 from liveface.train.faces import held_out_clips
-from liveface.train.languages import HELD_OUT, SENTENCES, VOICES, phones_of
+from liveface.train.languages import HELD_OUT, SENTENCES, VOICES, phones_of, timed_phones
 from liveface.train.speech import mouth_space
 from liveface.train.speech_data import Spoiler
 from liveface.train.speech_takes import KINDS, SMILE, Take
@@ -101,6 +103,12 @@ def test_every_sound_keeps_its_length_and_the_words():
     ):  # fmt: skip
         assert made.shape == speech.shape
         assert np.corrcoef(log_mel(made).mean(1), loud)[0, 1] > least
+    higher = sounds.repitched(speech, 1.2)
+    assert higher.shape == speech.shape
+    assert np.corrcoef(log_mel(higher).mean(1), loud)[0, 1] > 0.8
+    strongest = np.abs(np.fft.rfft(higher))[100:540].argmax() + 100
+    assert strongest / 3 == pytest.approx(144, abs=2)  # Hz; the voice had 120
+    assert np.allclose(sounds.stretched(speech, len(speech))[480:], speech[480:], atol=1e-5)
     whispered = np.abs(np.fft.rfft(sounds.whisper(speech, rng)))
     spoken = np.abs(np.fft.rfft(speech))
     lines = np.arange(240, 1200, 120) * 3  # harmonics stand out of a voice, not of a whisper
@@ -121,6 +129,19 @@ def test_phonemes_become_phones_that_look_alike():
     assert phones_of("ʲ") == []
     with pytest.raises(SignalError, match="not in the table"):
         phones_of("☃")
+
+
+def test_times_of_phonemes_become_times_of_phones():
+    """The closure of p is heard before its burst; a diphthong shares its time; length marks give theirs away."""
+    events = [(0.0, ""), (0.1, "ˈaː"), (0.3, "p"), (0.34, "ts"), (0.4, "l"), (0.4, "i"), (0.5, "ʲ"), (0.6, "")]
+    made = timed_phones(events, 0.9)
+    assert [name for name, _, _ in made] == ["SIL", "AA", "P", "T", "S", "L", "IY", "SIL"]
+    times = {name: (start, end) for name, start, end in made[1:]}
+    assert times["P"][0] == pytest.approx(0.25)
+    assert times["AA"] == pytest.approx((0.1, 0.25))
+    assert times["S"][1] - times["S"][0] == pytest.approx(times["L"][1] - times["L"][0])
+    assert times["IY"] == pytest.approx((0.4, 0.6))
+    assert all(before[2] == pytest.approx(after[1]) for before, after in pairwise(made))
 
 
 def test_every_language_has_sentences_to_hold_out():

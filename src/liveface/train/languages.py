@@ -9,8 +9,14 @@ like its back neighbour, a bilabial fricative nearly like b, a uvular like k.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Sequence
+from itertools import pairwise
 
 from liveface.errors import SignalError
+from liveface.train.phones import Phone
+
+CLOSURE_S = 0.05  # by which the closure of p, t and k begins before its burst (measured: 40 to 50 ms)
+LEAST_S = 0.02  # a sound that gets no time of its own takes half of what it and the one before have
 
 HELD_OUT = 3
 """The first sentences of each language are never trained on."""
@@ -280,3 +286,30 @@ def phones_of(phoneme: str, language: str = "") -> list[str]:
         out += _PHONES_OF[letters[at : at + length]].split()
         at += length
     return out
+
+
+def timed_phones(events: Sequence[tuple[float, str]], seconds: float, language: str = "") -> list[Phone]:
+    """Phones with start and end from the beginnings of phonemes, as espeak-ng reports them; a pause is SIL.
+
+    Args:
+        events: start in seconds and phoneme, "" for a pause; p, t and k are reported at their burst.
+        seconds: where the last one ends.
+        language: whose phonemes they are.
+    """
+    names: list[str] = []
+    edges: list[list[float]] = []
+    for (start, phoneme), (end, _) in pairwise([*events, (seconds, "")]):
+        parts = phones_of(phoneme, language) if phoneme else ["SIL"]
+        if not parts and edges:
+            edges[-1][1] = end
+        for index, name in enumerate(parts):
+            names.append(name)
+            edges.append([start + (end - start) * at / len(parts) for at in (index, index + 1)])
+    for index in range(1, len(names)):
+        before, here = edges[index - 1], edges[index]
+        if here[1] - here[0] < LEAST_S and names[index] != "SIL":
+            here[0] = before[1] = (before[0] + here[1]) / 2
+        if names[index] in {"P", "T", "K"}:
+            share = 1.0 if names[index - 1] == "SIL" else 0.5
+            here[0] = before[1] = max(before[0], here[0] - min(CLOSURE_S, share * (before[1] - before[0])))
+    return [(name, start, end) for name, (start, end) in zip(names, edges, strict=True) if end - start > 0.005]

@@ -50,7 +50,7 @@ STYLE_MEAN, STYLE_SPREAD, STYLE_MOST = (
     0.8,
     1.6,
 )  # changes of style between variants; readers hold still
-WHISPERED = 0.1  # share of the variants with speech
+WHISPERED, REPITCHED = 0.1, 0.25  # shares of the variants with speech
 NOISE_S = 8.0
 NOISES = ("noise", "music", "laughter", "breath", "room")
 
@@ -85,7 +85,7 @@ class CodeOptions:
     manners: tuple[str, ...] = ("s1", "s31", "s4")
     teacher_steps: int = 2500
     variants: dict[str, int] = field(
-        default_factory=lambda: {"video": 6, "rig": 4, "taught": 3, "synthetic": 3, "noise": 250}
+        default_factory=lambda: {"video": 6, "rig": 4, "taught": 2, "synthetic": 2, "noise": 200}
     )
     seed: int = 1
 
@@ -163,6 +163,8 @@ def sound_of(take: Take, variant: int, spoiler: Spoiler) -> Array:
     samples = take.samples
     if variant and take.phones and spoiler.rng.random() < WHISPERED:
         samples = sounds.whisper(samples, spoiler.rng)
+    elif variant and take.kind != "noise" and spoiler.rng.random() < REPITCHED:
+        samples = sounds.repitched(samples, float(np.exp(spoiler.rng.uniform(-0.2, 0.2))))
     if take.kind == "noise" or variant == 0:
         return samples
     return spoiler.spoil(samples, hard=variant % 2 == 0)

@@ -16,6 +16,7 @@ from liveface.types import HOUSE_RATE_HZ, Array
 OPUS_RATE_HZ, OPUS_BLOCK = 48_000, 960  # 20 ms
 TELEPHONE_HZ, MU = 8_000, 255.0
 WHISPER_FFT = 768  # 32 ms
+STRETCH_HOP = 480  # 20 ms
 ENVELOPE_BINS = 13  # 400 Hz: wider than the pitch of most voices, narrower than formants lie apart
 FORMANTS_HZ = ((700, 1200, 2600), (600, 1000, 2500), (500, 1700, 2500), (850, 1500, 2800))  # of laughing vowels
 
@@ -181,3 +182,33 @@ def lossy(samples: Array, rng: np.random.Generator, share: float) -> Array:
         if index:
             blocks[index] = 0.6 * blocks[index - 1]
     return np.asarray(blocks.ravel()[: len(samples)], np.float32)
+
+
+def stretched(samples: Array, length: int) -> Array:
+    """The sound `[S]` in `length` samples at its own pitch; every moment stays within about 10 ms of its place.
+
+    Source: Verhelst and Roelands 1993 (overlap-add of the most similar pieces, WSOLA).
+    """
+    size, most = 2 * STRETCH_HOP, STRETCH_HOP * 2 // 5
+    window = np.hanning(size + 1)[:-1].astype(np.float32)
+    nearest = -1e-3 * np.abs(np.arange(-most, most + 1)).astype(np.float32) / most  # where all places are alike
+    padded = np.pad(samples, (most + size, 2 * size + most)).astype(np.float32)
+    out = np.zeros(length + 2 * size, np.float32)
+    expected = padded[most + size : most + 2 * size]
+    for at in range(0, length + STRETCH_HOP, STRETCH_HOP):
+        middle = most + size + round(at * len(samples) / length)
+        middle = min(middle, len(padded) - size - STRETCH_HOP - most)
+        near = padded[middle - most : middle + most + STRETCH_HOP]
+        energy = np.convolve(near**2, np.ones(STRETCH_HOP, np.float32), "valid") + 1e-6
+        like = np.correlate(near, expected[:STRETCH_HOP], "valid") / np.sqrt(energy)
+        shift = int(np.argmax(like + nearest)) - most
+        start = middle + shift
+        out[at : at + size] += window * padded[start : start + size]
+        expected = padded[start + STRETCH_HOP : start + STRETCH_HOP + size]
+    return out[:length] if length else out[:0]
+
+
+def repitched(samples: Array, ratio: float) -> Array:
+    """Another voice: pitch and formants `ratio` times as high, `[S]` in the same time."""
+    other = soxr.resample(samples, HOUSE_RATE_HZ * ratio, HOUSE_RATE_HZ).astype(np.float32)
+    return stretched(other, len(samples))
