@@ -4,8 +4,9 @@
     python tools/speak_phones.py build/spoken [--bench bench/spoken_phones.json]
 
 Writes `train/*.flac`, `held/*.flac` and `phones.json` (`{file: [[phone, start_s, seconds], ...]}`, as
-`tools/align_phones.py` does), and with `--bench` the phones and sentences that are held out. A minute.
-Times are the same in every run, samples are not quite, because espeak-ng lets the pitch flutter. espeak-ng is a tool of the build only, like pocketsphinx; it is used through its C interface.
+`tools/align_phones.py` does), and with `--bench` the phones and sentences that are held out. It takes a minute. Times
+are the same in every run, samples are not quite, because espeak-ng lets the pitch flutter. espeak-ng is a tool of the
+build only, like pocketsphinx; it is used through its C interface.
 
 Notable choices: every sentence in several voices, rates and pitches; held-out sentences have voices of their own; the
 closure of a voiceless stop is noted where it is heard, which is up to 50 ms before espeak's event, which marks the
