@@ -76,6 +76,7 @@ def describe_avatar(avatar: Avatar, size: int) -> list[str]:
         )
     for role, shared in about.shared.items():
         lines.append(f"{role}: {shared.name}, SHA-256 {shared.sha256[:16]}, {_installed(avatar, role)}")
+    lines.append(f"reach: {about.reach.words()}")
     lines.append(
         f"manner: {manner.blinks_per_min:.0f} blinks, {manner.breaths_per_min:.0f} breaths and "
         f"{manner.nods_per_min:.0f} nods a minute, sway {manner.sway:.2f}, gaze {manner.gaze:.2f}"

@@ -88,6 +88,13 @@ def test_without_ranges_nothing_is_held():
     assert np.allclose(reach.shoulders(np.array([0, 0, 0, 1, 2, 3], np.float32), HOUSE), [HOUSE, 2 * HOUSE])
 
 
+def test_it_is_told_in_words(tracks):
+    words = measure_reach(tracks, HOUSE).words()
+    assert "browInnerUp to 0.5" in words or "browInnerUp to 0.4" in words
+    assert "turn -2" in words
+    assert "first version" in Reach().words()
+
+
 def test_it_is_stored_and_read_back(tracks):
     reach = measure_reach(tracks, HOUSE)
     assert Reach.from_dict(json.loads(json.dumps(reach.to_dict()))) == reach

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from liveface.errors import MotionError
-from liveface.types import Array, Motion
+from liveface.types import ARKIT_INDEX, Array, Motion
 
 FEWEST, FEW = 3, 0.002  # so many learned frames, or this share of them, lie at the end of a range or beyond
 SLACK = 0.1  # of a range: how far beyond it a number is let
@@ -81,6 +81,18 @@ class Reach:
         low, high, room = _arrays(self.ranges[name], HEAD_SLACK if name == "head" else SLACK)
         inside = np.clip(values, low, high)
         return np.asarray(inside + room * np.tanh((values - inside) / np.maximum(room, 1e-6)), np.float32)
+
+    def words(self) -> str:
+        """What it holds, in a few words for people."""
+        if "head" not in self.ranges:
+            return "nothing is held to a range (an avatar of the first version)"
+        low, high = (np.degrees(side[:3]) for side in self.ranges["head"])
+        expression = self.ranges["expression"]
+        most = {name: expression[1][ARKIT_INDEX[name]] for name in ("jawOpen", "browInnerUp", "eyeBlinkLeft")}
+        return (
+            f"nod {low[0]:+.0f} to {high[0]:+.0f}, turn {low[1]:+.0f} to {high[1]:+.0f}, tilt {low[2]:+.0f} to "
+            f"{high[2]:+.0f} degrees; " + ", ".join(f"{name} to {value:.2f}" for name, value in most.items())
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values by name."""
