@@ -127,3 +127,8 @@ def test_missing_clips_are_named(tmp_path, monkeypatch):
 def test_a_clip_that_is_no_video_is_refused(tmp_path):
     with pytest.raises(SignalError, match="no video"):
         ev.evaluate(clips=[weights.path("portrait.jpg")])
+
+
+def test_speech_is_measured_where_the_recordings_lie(tmp_path):
+    with pytest.raises(SignalError, match="held-out talking clips"):
+        ev.evaluate_speech(tmp_path)

@@ -105,11 +105,18 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--pack", help="of an avatar: folder of its creation, whose held-out frames it is measured on")
     one.add_argument("--likeness", help="of an avatar: measure of likeness, by liveface.train.likeness")
     one.add_argument("--data", help="the data folder (LIVEFACE_DATA, or ../shared/data)")
-    one.add_argument("-o", "--output", help="JSON to write (bench/results/evaluate.json, of an avatar avatars.json)")
+    one.add_argument(
+        "-o",
+        "--output",
+        help="JSON to write (bench/results/evaluate.json; of an avatar avatars.json, of speech speech.json)",
+    )
     one.add_argument("--sheets", help="folder for contact sheets, true above made")
     one.add_argument("--seconds", type=_positive, default=8.0, help="of each clip, at most (8)")
     one.add_argument("--size", type=size, default=(360, 640), help="WxH of the canvas (360x640)")
     one.add_argument("--renderer", default="mesh", help="what to measure (mesh)")
+    one.add_argument("--speech", action="store_true", help="speech to motion only: all scores, hard sounds, languages")
+    one.add_argument("--spoken", help="with --speech: folder of tools/speak_phones.py, for scores by language")
+    one.add_argument("--faces", help="with --speech: cache of python -m liveface.train.faces, instead of tracking")
     one = verb("bench", bench, "measure speed and memory on this machine")
     one.add_argument("-o", "--output", default="bench/results/bench.json", help="JSON to write")
     one.add_argument("--seconds", type=_positive, default=8.0, help="of video per measurement (8)")
@@ -323,6 +330,8 @@ def evaluate(given: argparse.Namespace) -> int:
     from liveface.evaluate import evaluate as run
     from liveface.evaluate import table
 
+    if given.speech:
+        return _evaluate_speech(given)
     if any(is_avatar(clip) for clip in given.clips) or given.pack:
         return _evaluate_avatar(given)
     report = run(
@@ -337,6 +346,25 @@ def evaluate(given: argparse.Namespace) -> int:
     )
     print(table(report))
     print(json.dumps(_short(report)))
+    return 0
+
+
+def _evaluate_speech(given: argparse.Namespace) -> int:
+    """The speech model on held-out recordings."""
+    from liveface.errors import SignalError
+    from liveface.evaluate import evaluate_speech
+
+    if given.clips or given.pack:
+        raise SignalError("--speech measures the held-out recordings; leave clips and --pack out.")
+    report, text = evaluate_speech(
+        given.data,
+        out=given.output or "bench/results/speech.json",
+        spoken=given.spoken,
+        faces=given.faces,
+        progress=None if given.quiet else _say,
+    )
+    print(text)
+    print(json.dumps(report["median"]))
     return 0
 
 

@@ -366,10 +366,47 @@ def speech_report(folder: Path, progress: Progress | None = None) -> dict[str, o
         progress("evaluate speech", 0, 0)
     phones = Path(__file__).parents[2] / PHONES
     try:
-        return lipsync.report(folder, phones=phones if phones.is_file() else None)
+        return lipsync.report(folder, phones=phones if phones.is_file() else None, hard=False)
     except LivefaceError as error:
         _log.warning("speech was not measured: %s", error)
         return {"not measured": str(error)}
+
+
+def evaluate_speech(
+    data: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    spoken: str | Path | None = None,
+    faces: str | Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[dict[str, object], str]:
+    """Everything about speech: all scores, hard sounds, languages; the report and a table beside the first model.
+
+    Args:
+        data: the data folder; `LIVEFACE_DATA`, else `../shared/data`.
+        out: where the JSON goes.
+        spoken: folder of `tools/speak_phones.py`; without it languages are left out.
+        faces: a tracking cache of `python -m liveface.train.faces`; without it the clips are tracked.
+        progress: told (stage, done, of).
+
+    Raises:
+        SignalError: a recording or the phones of the source tree are not there.
+    """
+    folder, root = data_folder(data), Path(__file__).parents[2]
+    phones, sentences, first = (root / file for file in (PHONES, lipsync.SPOKEN_PHONES, lipsync.FIRST_MODEL))
+    if not phones.is_file():
+        raise SignalError(f"{phones} is missing; expected the phones of the held-out clips: run in the source tree.")
+    if progress is not None:
+        progress("evaluate speech", 0, 0)
+    report = lipsync.report(
+        folder,
+        None if out is None else Path(out),
+        phones,
+        faces=None if faces is None else Path(faces),
+        spoken=None if spoken is None else (Path(spoken), sentences),
+    )
+    before = json.loads(first.read_text("utf-8")) if first.is_file() else None
+    return report, "\n".join(lipsync.table(report, before))
 
 
 def speech_scores(file: Path, points: Array, fps: float) -> dict[str, object]:
@@ -397,7 +434,9 @@ def table(report: dict[str, object]) -> str:
     lines = [_heading(report)]
     for part in (COLUMNS[:4] + COLUMNS[-1:], COLUMNS[4:-1]):
         lines += ["", *_table_of(report, part)]
-    return "\n".join([*lines, *_speech_lines(report)])
+    audio = report["audio"]
+    assert isinstance(audio, dict)
+    return "\n".join([*lines, *lipsync.table(audio)])
 
 
 def _heading(report: dict[str, object]) -> str:
@@ -426,24 +465,6 @@ def _table_of(report: dict[str, object], part: Sequence[Column]) -> list[str]:
     return [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
     ]
-
-
-def _speech_lines(report: dict[str, object]) -> list[str]:
-    """The lip-sync report in a few rows; nothing when speech was not measured."""
-    audio = report["audio"]
-    assert isinstance(audio, dict)
-    if "median" not in audio:
-        return []
-    keys = {"correlation": "correlation with the true opening", "best_correlation": "the same at the best lag",
-            "lag_frames": "that lag, frames of 30 fps, positive is late", "amplitude": "size of the motion, true is 1",
-            "error_percent": "error of the opening, percent of the eye distance", "jitter": "jitter"}  # fmt: skip
-    lines = ["", f"Speech to motion, median of {audio['clips']} held-out recordings; in brackets with other sound.", ""]
-    lines += [f"  {text}: {audio['median'][key]:g} ({audio['shuffled'][key]:g})" for key, text in keys.items()]
-    lines.append(f"  error of a face that does not move: {audio['still_face_error_percent']:g}")
-    recall = audio["closure_recall"]["p b m"]
-    lines.append(f"  lips closed in p, b, m: {recall['predicted']:g} ({recall['shuffled']:g}), true {recall['true']:g}")
-    silence = max(value for name, value in audio["silence_percent"].items() if name.endswith("_mean"))
-    return [*lines, f"  mean opening in silence and noise, at most: {silence:g} percent of the eye distance"]
 
 
 def _summary(rows: dict[str, dict[str, object]], kind: str) -> dict[str, Scores]:

@@ -12,14 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from liveface.geometry import fit_similarity
 from liveface.lipsync import LIP_PAIRS, opening
+from liveface.lipsync.truth import head_free, rest_face
 from liveface.motion.codes import MOUTH_TRACKS
 from liveface.types import ARKIT_INDEX, HOUSE_FPS, Array
 
 # Points of MediaPipe's mesh; the numbers are those of its canonical face.
-STABLE = (168, 6, 197, 195, 5, 4, 33, 133, 263, 362, 10, 151, 9, 8, 127, 356, 234, 454, 103, 332, 46, 276, 226, 446,
-          193, 417, 122, 351, 196, 419)  # fmt: skip
 INNER_LIPS = (78, 191, 80, 81, 82, 13, 312, 311, 310, 415, 308, 324, 318, 402, 317, 14, 87, 178, 88, 95)
 OUTER_LIPS = (61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146)
 CORNERS = (61, 291)  # image left, image right
@@ -74,26 +72,6 @@ class MouthSpace:
         where = {int(point): index for index, point in enumerate(self.points)}
         right, left = (self.basis[:, where[corner], 0] for corner in CORNERS)
         return (left - right).astype(np.float32)
-
-
-def head_free(points: Array, mean: Array) -> Array:
-    """Points `[T, 478, 3]` in pixels, in the face frame of `mean` (cm), with the head's pose and size removed."""
-    stable = list(STABLE)
-    out = np.empty((len(points), points.shape[1], 3), np.float32)
-    rest = np.median(points, axis=0)
-    scale, _, _ = fit_similarity(rest[stable], mean[stable])
-    for index, frame in enumerate(points):
-        _, rotation, _ = fit_similarity(frame[stable], mean[stable])
-        centred = frame - frame[stable].mean(0)
-        out[index] = scale * centred @ rotation.T + mean[stable].mean(0)
-    return out
-
-
-def rest_face(face: Array, opened: Array) -> Array:
-    """The person's face with closed lips `[478, 3]`: the mean of the tenth of the frames with the least opening."""
-    closed = opened <= np.quantile(opened, 0.1)
-    mean: Array = face[closed].mean(0)
-    return mean
 
 
 def solve_mouth(space: MouthSpace, moved: Array) -> Array:
