@@ -44,6 +44,7 @@ class Step:
         inputs: name to (shape, dtype) of every input. Names are those of the file's signature when it has one, else
             those of its tensors.
         outputs: the same for every output.
+        steps: name to (size of a step, number that stands for 0) of every input and output; the size is 0 for floats.
     """
 
     def __init__(self, file: Path, threads: int = 1, *, content: bytes | None = None) -> None:
@@ -67,6 +68,8 @@ class Step:
             outs = {detail["name"]: detail for detail in self._network.get_output_details()}
         self.inputs = {name: (tuple(int(n) for n in d["shape"]), np.dtype(d["dtype"])) for name, d in ins.items()}
         self.outputs = {name: (tuple(int(n) for n in d["shape"]), np.dtype(d["dtype"])) for name, d in outs.items()}
+        both = (ins | outs).items()
+        self.steps = {name: (float(d["quantization"][0]), int(d["quantization"][1])) for name, d in both}
         self._in_index = {name: int(d["index"]) for name, d in ins.items()}
         self._out_index = {name: int(d["index"]) for name, d in outs.items()}
 

@@ -1,4 +1,4 @@
-"""What a `.tflite` file holds, read without running it.
+"""What a `.tflite` file holds, read without running it; and its ends as the integers they are inside.
 
 A network that came from somebody else is walked through before the run time sees it: every offset lies within the
 file, every operator is one of the few that our networks are made of (none that calls, branches, keeps variables or
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from liveface.errors import WeightsError
@@ -61,6 +62,61 @@ def inspect(data: bytes, name: str) -> Graph:
         raise WeightsError(
             f"{name} is a damaged network ({error}); expected one that liveface exported: copy it again."
         ) from error
+
+
+def integer_ends(data: bytes, names: Sequence[str]) -> bytes:
+    """The same network with some inputs and outputs as INT8: what its QUANTIZE would make, its DEQUANTIZE would read.
+
+    A frame then goes in and out as a quarter of the bytes, and two passes over it fall away; every number inside stays
+    the same. Ends that are not quantized stay as they are.
+
+    Args:
+        data: a whole file, as `inspect` accepts it.
+        names: of inputs and outputs, as in the file's signature.
+    """
+    made, file = bytearray(data), _Buffer(data)
+    root = file.follow(0)
+    graph = file.tables(root, 2)[0]
+    codes = [_operator(file, table, "the network") for table in file.tables(root, 1)]
+    operators = file.tables(graph, 3)
+    ends = {
+        file.text(end, 0): file.number(end, 1, "<I", 0)
+        for signature in file.tables(root, 7)
+        for end in (*file.tables(signature, 0), *file.tables(signature, 1))
+    }
+    for name in names:
+        for operator in operators:
+            code = codes[file.number(operator, 0, "<I", 0)]
+            takes, gives = file.integers(operator, 1), file.integers(operator, 2)
+            if code in ("QUANTIZE", "DEQUANTIZE") and (takes if code == "QUANTIZE" else gives) == [ends.get(name)]:
+                operators.remove(operator)
+                _rename(made, graph, operators, takes[0], gives[0], at_input=code == "QUANTIZE")
+                break
+    _write_tables(made, graph, 3, operators)
+    return bytes(made)
+
+
+def _rename(made: bytearray, graph: int, operators: list[int], takes: int, gives: int, *, at_input: bool) -> None:
+    """Let two tensors, one the other's integers, change places, so that the end of the network is the integer one."""
+    file = _Buffer(bytes(made))
+    tensors = file.tables(graph, 0)
+    tensors[takes], tensors[gives] = tensors[gives], tensors[takes]
+    _write_tables(made, graph, 0, tensors)
+    end, inner = (takes, gives) if at_input else (gives, takes)
+    for operator in operators:
+        for field in (1, 2):
+            at, count = file.vector(operator, field, 4)
+            for place in range(at, at + 4 * count, 4):
+                if struct.unpack_from("<i", made, place)[0] == inner:
+                    struct.pack_into("<i", made, place, end)
+
+
+def _write_tables(made: bytearray, table: int, field: int, targets: list[int]) -> None:
+    """Write a vector of tables anew, in its place; it may have become shorter."""
+    at, _ = _Buffer(bytes(made)).vector(table, field, 4)
+    struct.pack_into("<I", made, at - 4, len(targets))
+    for index, target in enumerate(targets):
+        struct.pack_into("<I", made, at + 4 * index, target - (at + 4 * index))
 
 
 def _walk(file: _Buffer, name: str) -> Graph:
@@ -153,7 +209,7 @@ class _Buffer:
         at = self._field(table, field)
         return self._read(kind, at) if at else default
 
-    def _vector(self, table: int, field: int, width: int) -> tuple[int, int]:
+    def vector(self, table: int, field: int, width: int) -> tuple[int, int]:
         """Position and length of a vector whose elements have `width` bytes."""
         at = self._field(table, field)
         if not at:
@@ -164,9 +220,14 @@ class _Buffer:
             raise IndexError(f"{count} elements at {at}")
         return at + 4, count
 
+    def text(self, table: int, field: int) -> str:
+        """A string."""
+        at, size = self.vector(table, field, 1)
+        return self._data[at : at + size].decode()
+
     def size(self, table: int, field: int) -> int:
         """Length of a vector of bytes."""
-        return self._vector(table, field, 1)[1]
+        return self.vector(table, field, 1)[1]
 
     def constant_bytes(self, table: int) -> int:
         """Size of a constant, which lies in its table or further back in the file."""
@@ -179,14 +240,14 @@ class _Buffer:
 
     def integers(self, table: int, field: int) -> list[int]:
         """A vector of int32."""
-        at, count = self._vector(table, field, 4)
+        at, count = self.vector(table, field, 4)
         if count > MAX_PARTS:
             raise IndexError(f"{count} numbers")
         return list(struct.unpack_from(f"<{count}i", self._data, at)) if count else []
 
     def tables(self, table: int, field: int) -> list[int]:
         """Positions of a vector of tables."""
-        at, count = self._vector(table, field, 4)
+        at, count = self.vector(table, field, 4)
         if count > MAX_PARTS:
             raise IndexError(f"{count} parts")
         return [self.follow(at + 4 * index) for index in range(count)]

@@ -5,6 +5,7 @@ Pixels of a patch and of the canvas are related by its box, a `[2, 3]` similarit
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import TypeVar
 
@@ -103,12 +104,15 @@ def _bounds(box: Array, front: Pixels, size: tuple[int, int]) -> tuple[int, int,
     left, top, width, height = cv2.boundingRect(seen)
     if not width:
         return 0, 0, 0, 0
-    right, bottom = left + width, top + height  # the first pixels on either side that are not seen
-    corners = np.array([[left - 1, top - 1], [right, top - 1], [right, bottom], [left - 1, bottom]])
-    corners = corners @ box[:, :2].T + box[:, 2]
-    low = np.maximum(np.floor(corners.min(0)).astype(int), 0) // 2 * 2
-    high = np.minimum((np.ceil(corners.max(0)).astype(int) + 2) // 2 * 2, size)
-    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+    # The first pixels on either side that are not seen bound what interpolation can show.
+    places = [(left - 1, left + width), (top - 1, top + height)]
+    limits = []
+    for row, side in zip(box.tolist(), size, strict=True):
+        ends = [[slope * place for place in pair] for slope, pair in zip(row, places, strict=False)]
+        low, high = (row[2] + sum(pick(pair) for pair in ends) for pick in (min, max))
+        limits.append((max(math.floor(low), 0) // 2 * 2, min((math.ceil(high) + 2) // 2 * 2, side)))
+    (left, right), (top, bottom) = limits
+    return left, top, right, bottom
 
 
 @cache

@@ -17,17 +17,16 @@ import numpy as np
 from liveface.avatar import Avatar
 from liveface.errors import AvatarError, MotionMismatch
 from liveface.render.head import ease_turn
+from liveface.render.liveface.compositor import Compositor, half
 from liveface.render.liveface.controls import Controls
-from liveface.render.liveface.paste import faded, paste, shuffle, to_rgba
+from liveface.render.liveface.paste import faded, paste, to_rgba
 from liveface.render.liveface.regions import CONTROL_SIZES, REGIONS
 from liveface.render.liveface.rig import Rig
-from liveface.render.liveface.sizes import BLOCK
 from liveface.runtime import Arrays, Step
 from liveface.types import ARKIT_NAMES, Array, Frame, Motion, MotionSpec, Pixels, State, arkit_spec
 
 BODY_FOLLOW = 0.35  # how much of the head's shift the shoulders follow, as in `layers`
 MOUTH_MODES = ("landmarks", "visemes")
-_ZERO = 128  # of a residual as uint8
 
 Clock = Callable[[str, float], None]
 
@@ -81,8 +80,8 @@ class LiveFaceRenderer:
         self._decoders = {
             name: Step(Path(f"{name}.tflite"), threads, content=avatar.networks[name]) for name in REGIONS
         }
-        self._compositor = Step(avatar.shared_network("compositor"), threads)
-        self._compositor.fill("features")[:] = self._appearance(Step(avatar.shared_network("appearance"), threads))
+        self._compositor = Compositor(avatar.shared_network("compositor"), threads)
+        self._compositor.learn(self._appearance(Step(avatar.shared_network("appearance"), threads)))
         self._clock = clock or (lambda stage, seconds: None)
         self._check()
         own = self.rig.head.own
@@ -96,7 +95,7 @@ class LiveFaceRenderer:
         rows, columns = network.inputs["reference"][0][1:3]
         picture = cv2.resize(self.rig.reference, (columns, rows), interpolation=cv2.INTER_AREA)
         features = _only(network(reference=picture[None].astype(np.float32) / 255))
-        rows, columns = self._compositor.inputs["features"][0][1:3]
+        rows, columns = self._compositor.step.inputs["features"][0][1:3]
         if features.shape[:2] != (rows, columns):
             parts = [cv2.resize(part, (columns, rows)) for part in np.moveaxis(features, -1, 0)]
             features = np.stack(parts, -1)
@@ -123,10 +122,9 @@ class LiveFaceRenderer:
                     f"the {name} network of avatar {self.avatar.about.name!r} does not run ({error}); expected one "
                     "that liveface exported: create the avatar again."
                 ) from error
-        if self._compositor.inputs["canvas"][0] != (1, height // 2, width // 2, 10):
-            raise AvatarError(
-                f"the compositor takes {self._compositor.inputs['canvas'][0]}; expected a canvas of {width}x{height}."
-            )
+        canvas, _ = self._compositor.step.inputs["canvas"]
+        if canvas != (1, height // 2, width // 2, 10):
+            raise AvatarError(f"the compositor takes {canvas}; expected a canvas of {width}x{height}.")
 
     def start(self) -> State:
         """A fresh state: nothing was drawn yet."""
@@ -165,7 +163,7 @@ class LiveFaceRenderer:
         after: State = {f"controls/{name}": value for name, value in held.items()}
         since = self._tick("controls", since)
         picture = self.rig.base(posed)
-        below = _half(picture)
+        below = half(picture)
         since = self._tick("base", since)
         fronts = {name: self._decode(name, controls) for name in REGIONS if name not in _SLOW}
         for name, phase_of in _SLOW.items():
@@ -174,7 +172,7 @@ class LiveFaceRenderer:
         since = self._tick("decoders", since)
         alphas = paste(picture, fronts, posed.boxes)
         since = self._tick("paste", since)
-        self._finish(picture, alphas, below)
+        self._compositor(picture, alphas, below)
         self._tick("compositor", since)
         return after | {"index": np.asarray(index + 1, np.int64)}, picture
 
@@ -204,41 +202,12 @@ class LiveFaceRenderer:
         mixed = after if before is after else cv2.addWeighted(before, 1 - share, after, share, 0)
         return np.asarray(mixed, np.uint8), {f"{name}/before": before, f"{name}/after": after}
 
-    def _finish(self, picture: Pixels, alphas: Pixels, below: Pixels) -> None:
-        """Add the compositor's residual to the composed picture, in place, by how opaque the patches are.
-
-        Args:
-            picture: uint8 `[H, W, 3]`.
-            alphas: uint8 `[4, H / 2, W / 2]` of the patches.
-            below: uint8 `[H / 2, W / 2, 3]`, the picture without them.
-        """
-        joined = cv2.merge([_half(picture), *alphas, below])
-        np.multiply(joined, np.float32(1 / 255), out=self._compositor.fill("canvas")[0])
-        residual = _only(self._compositor.run())
-        rows, columns = residual.shape[:2]
-        # INT8 steps are about a third of a level and toggle; where no patch lies nothing needs correction.
-        drawn = cv2.resize(alphas.max(0), (columns, rows), interpolation=cv2.INTER_AREA)
-        left, top, width, height = cv2.boundingRect(drawn)
-        if not width:
-            return
-        cells = np.s_[top : top + height, left : left + width]
-        weighed = residual[cells] * drawn[cells].astype(np.float32)[..., None]
-        change = cv2.convertScaleAbs(weighed.reshape(height, -1), beta=_ZERO)  # a residual is far below half of white
-        spot = picture[BLOCK * top : BLOCK * (top + height), BLOCK * left : BLOCK * (left + width)]
-        cv2.addWeighted(spot, 1, shuffle(change.reshape(weighed.shape), 3), 1, -_ZERO, dst=spot)
-
 
 def _within_reach(motion: Motion) -> Motion:
     """Turns eased towards what a recording from the front can hold."""
     head = motion.head.copy()
     head[0, :3] = ease_turn(head[0, :3])
     return Motion(motion.expression, head, motion.gaze, motion.spec)
-
-
-def _half(picture: Pixels) -> Pixels:
-    """A picture `[H, W, 3]` at half its size."""
-    half = (picture.shape[1] // 2, picture.shape[0] // 2)
-    return np.asarray(cv2.resize(picture, half, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _only(result: Arrays) -> Array:

@@ -164,14 +164,19 @@ class Rig:
 
     def _reach(self, field: Array) -> tuple[int, int]:
         """First and last row of the canvas that the person may touch."""
-        rows = (self._grid.nodes[:, 1] + field[..., 1].ravel())[self._grid.carries]
-        low, high = np.clip([rows.min() - CELL_PX, rows.max() + CELL_PX], 0, self.size[1]).astype(int)
-        return int(low), max(int(high), int(low) + 1)
+        rows = self._grid.carried_rows + np.take(field, self._grid.carries)
+        low, high = int(max(rows.min() - CELL_PX, 0)), int(min(rows.max() + CELL_PX, self.size[1]))
+        return min(low, self.size[1] - 1), max(high, low + 1)
 
     def _turn(self, points: Array, head: Array) -> Array:
-        rotation = head_rotation(*(head[:3] + self.head.turn)) @ head_rotation(*self.head.turn).T
+        rotation = head_rotation(*(head[:3] + self.head.turn)) @ self._back
         nearer = np.array([1, 1, CAMERA_CM / DISTANCE_CM], np.float32)
         return np.asarray(points @ rotation.T + head[3:] * nearer, np.float32)
+
+    @cached_property
+    def _back(self) -> Array:
+        """The rotation that takes back the reference's own."""
+        return np.ascontiguousarray(head_rotation(*self.head.turn).T)
 
     def _maps(self, field: Array, low: int, high: int) -> tuple[Array, Array]:
         """Where rows `low` to `high` of the canvas come from: the field inverted on its grid, then enlarged."""
@@ -203,7 +208,7 @@ class Rig:
         rows, columns = self._grid.shape
         start = np.dstack(np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32)))
         canvas = (start - 1) * CELL_PX - 0.5
-        return start, np.float32((canvas + self.margin) * TEXTURE_SCALE + (TEXTURE_SCALE - 1) / 2)
+        return start, ((canvas + self.margin) * TEXTURE_SCALE + (TEXTURE_SCALE - 1) / 2).astype(np.float32)
 
     @cached_property
     def _layer(self) -> Pixels:
@@ -277,7 +282,8 @@ class _Grid:
     steady: Array  # [K, 3] points that only the head moves
     steady_px: Array  # [K, 2]
     splits: list[int]
-    carries: np.ndarray  # [G] bool, the nodes near the person
+    carries: np.ndarray  # [K] places of the nodes near the person, in the flat field's y
+    carried_rows: Array  # [K] their y in canvas pixels
 
 
 def _make_grid(rig: Rig) -> _Grid:
@@ -304,10 +310,11 @@ def _make_grid(rig: Rig) -> _Grid:
     carried = np.concatenate([LIPS, chosen])
     basis = head.basis.reshape(52, -1, 3)[:, carried].reshape(52, -1)
     sizes = [len(carried), len(carried), len(nodes), len(_STEADY)]
+    near_person = np.flatnonzero(_near_person(rig, nodes))
     return _Grid(
         nodes, head.lift(nodes, depth), (len(rows), len(columns)), rigid, weights, head.rest[carried],
         np.ascontiguousarray(basis, np.float32), head.rest[_STEADY], rig.points[_STEADY, :2],
-        np.cumsum(sizes)[:-1].tolist(), _near_person(rig, nodes),
+        np.cumsum(sizes)[:-1].tolist(), 2 * near_person + 1, nodes[near_person, 1],
     )  # fmt: skip
 
 
