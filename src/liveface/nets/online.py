@@ -313,7 +313,7 @@ class OnlineNet(nn.Module):
     def step(
         self, told: Tensor, mouth: Tensor, noise: tuple[Tensor, Tensor], last: Tensor, state: dict[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """One frame of a stream.
+        """One frame of a stream, drawn in one step.
 
         Args:
             told: `[B, 1, D]` and mouth `[B, 1, motion]` of `conditions`.
@@ -322,13 +322,17 @@ class OnlineNet(nn.Module):
             state: `heard`, `keys`, `values`, `count`.
         Returns: the clean frame `[B, 1, 26]` and the next values of those four.
         """
+        memory, later = self.recall(last, state)
+        return self.answer((told, mouth), noise, last, memory, state["count"]), {"heard": told, **later}
+
+    def recall(self, last: Tensor, state: dict[str, Tensor]) -> tuple[Memory, dict[str, Tensor]]:
+        """Keys and values after the frame `last` was shown, and the state that keeps them; see `step`."""
         window, device = self.config.window, last.device
         slots = torch.arange(window + 1, device=device)
         count = state["count"][:, :, None, None]  # [B, 1, 1, 1]
         fresh = torch.where(slots >= window, 0.0, (window + 1 - count - slots).clamp(0, 1) * _NEVER)  # itself always
-        older = (window - count - slots[:window]).clamp(0, 1) * _NEVER
         x = state["heard"] + self.code(last) + self._kind(SHOWN, torch.zeros(1, 1, device=device))
-        memory, keys, values = [], [], []
+        memory = []
         for index, layer in enumerate(self._stack()):
             query, key, value = layer.project(x)
             key = torch.cat([state["keys"][:, index], key], dim=1)  # [B, window + 1, D]
@@ -336,14 +340,19 @@ class OnlineNet(nn.Module):
             if index + 1 < len(self.layers):  # the last layer's answer to a shown token is never asked for
                 x = layer.attend(x, query, (key, value), Look(slots[window:], slots, fresh))
             memory.append((key[:, 1:], value[:, 1:]))
-            keys.append(key[:, 1:])
-            values.append(value[:, 1:])
-        x = told + self.code(noise[0]) + self._kind(DRAWN, noise[1])
-        look = Look(slots[window:] + 1, slots[1:], older)
-        held = last * state["count"].clamp(0, 1)[..., None]
-        clean = self._finished(self._drawn(x, memory, look), mouth, held)
-        count = (state["count"] + 1).clamp(max=window + 1)
-        return clean, {"heard": told, "keys": torch.stack(keys, 1), "values": torch.stack(values, 1), "count": count}
+        keys, values = (torch.stack(list(parts), 1) for parts in zip(*memory, strict=True))
+        return memory, {"keys": keys, "values": values, "count": (state["count"] + 1).clamp(max=window + 1)}
+
+    def answer(
+        self, told: tuple[Tensor, Tensor], noise: tuple[Tensor, Tensor], last: Tensor, memory: Memory, count: Tensor
+    ) -> Tensor:
+        """The clean frame under a noisy one; `told`: heard and mouth, `count`: of the state before, see `step`."""
+        window, device = self.config.window, last.device
+        slots = torch.arange(window + 2, device=device)
+        older = (window - count[:, :, None, None] - slots[:window]).clamp(0, 1) * _NEVER
+        x = told[0] + self.code(noise[0]) + self._kind(DRAWN, noise[1])
+        x = self._drawn(x, memory, Look(slots[window + 1 :], slots[1 : window + 1], older))
+        return self._finished(x, told[1], last * count.clamp(0, 1)[..., None])
 
     def _stack(self) -> list[Layer]:
         return [layer for layer in self.layers if isinstance(layer, Layer)]

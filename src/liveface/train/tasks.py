@@ -15,10 +15,16 @@ from liveface.train.loop import Run, Task, open_run, run_task
 from liveface.train.mouth import MouthTask
 from liveface.train.recipe import Recipe, content_of, read_recipe
 from liveface.train.speech import SpeechTask
+from liveface.train.speech_listener import ListenerTask
+from liveface.train.speech_student import StudentTask
+from liveface.train.speech_teacher import TeacherTask
 
 TASKS: dict[str, Callable[[Run], Task]] = {
     "mouth": MouthTask,
     "speech": SpeechTask,
+    "speech-listener": ListenerTask,
+    "speech-teacher": TeacherTask,
+    "speech-student": StudentTask,
     "decoder": DecoderTask,
     "compositor": CompositorTask,
     "eye-camera": EyeCameraTask,
