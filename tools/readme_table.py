@@ -1,6 +1,7 @@
 """Write the measured table of README from the stored results, so that no number is typed by hand.
 
-Usage: `python tools/readme_table.py`, after `liveface bench`, `liveface evaluate` and the report on avatars.
+Usage: `python tools/readme_table.py`, after `liveface bench`, `liveface evaluate`, the same with `--speech`, and the
+report on avatars.
 """
 
 from __future__ import annotations
@@ -23,6 +24,13 @@ AVATAR_SHOWN = (
     ("mouth_error", "mouth points, % of the eye distance", 2),
     ("eye_error", "eye points, % of the eye distance", 2), ("flicker", "flicker, levels of 255", 2),
     ("identity", "likeness (1 at most)", 3),
+)  # fmt: skip
+SPEECH_SHOWN = (
+    ("correlation", "correlation of mouth opening", 2), ("correlation_spoken", "the same from first to last phone", 2),
+    ("lag_frames", "best lag, frames", 0), ("lip_error_mm", "lip landmark error (LVE), mm", 2),
+    ("lip_speed_error_mm", "error of its velocity, mm a frame", 2),
+    ("upper_dynamics_deviation_mm", "upper-face dynamics deviation, mm", 2),
+    ("jitter_ratio", "jitter (real clip 1)", 1), ("amplitude", "size of the motion (true 1)", 2),
 )  # fmt: skip
 
 
@@ -80,13 +88,32 @@ def quality_lines(evaluation: dict[str, Any]) -> list[str]:
              "|---|---|---|"]  # fmt: skip
     for key, title, digits in SHOWN:
         lines.append(f"| {title} | {mean['made'][key]:.{digits}f} | {mean['baseline'][key]:.{digits}f} |")
-    audio = evaluation.get("audio", {})
-    if "median" in audio:
-        own, other = audio["median"], audio["shuffled"]
-        lines += ["", f"| speech to motion, {audio['clips']} held-out recordings, median | own sound | another's |",
-                  "|---|---|---|"]  # fmt: skip
-        lines.append(f"| correlation of mouth opening | {own['correlation']:.2f} | {other['correlation']:.2f} |")
-        lines.append(f"| best lag, frames | {own['lag_frames']:.0f} | {other['lag_frames']:.0f} |")
+    return lines
+
+
+def speech_lines(report: dict[str, Any], first: dict[str, Any] | None) -> list[str]:
+    """Speech to motion beside the first model of this project and the controls."""
+    columns = [(report, "median", "model"), (report, "shuffled", "shuffled"), (report, "mean_face", None)]
+    columns[1:1] = [(first, "median", "model")] if first else []
+    titles = ["student", *(["first model"] if first else []), "another's sound", "mean face"]
+    lines = [f"| speech to motion, {report['clips']} held-out recordings, median | {' | '.join(titles)} |",
+             "|---" * (len(titles) + 1) + "|"]  # fmt: skip
+    for key, title, digits in SPEECH_SHOWN:
+        cells = [f"{source[part][key]:.{digits}f}" if part != "mean_face" or "error" in key or "upper" in key else "-"
+                 for source, part, _ in columns]  # fmt: skip
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    truth = report["recall"]["true"]
+    for key in ("p b m closed", "f v touching", "rounded"):
+        cells = [f"{source['recall'][part][key]:.2f}" if part else "-" for source, _, part in columns]
+        lines.append(f"| {key} (true {truth[key]:.2f}) | {' | '.join(cells)} |")
+    cells = [f"{max(value for name, value in source['silence_percent'].items() if name.endswith('_mean')):.1f}"
+             if part == "model" else "-" for source, _, part in columns]  # fmt: skip
+    lines.append(f"| opening in silence and noise, mean, at most, % of the eye distance | {' | '.join(cells)} |")
+    spoken = [list(source.get("languages", {}).values()) for source, _, _ in columns]
+    if all(spoken):
+        kinds = ["p b m closed" if part == "model" else "p b m closed, shuffled" for _, _, part in columns[:-1]]
+        cells = [f"{sum(one[kind] for one in rows) / len(rows):.2f}" for rows, kind in zip(spoken, kinds, strict=False)]
+        lines.append(f"| p b m closed, synthetic voices, {len(spoken[0])} languages | {' | '.join([*cells, '-'])} |")
     return lines
 
 
@@ -114,9 +141,10 @@ def avatar_lines(report: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     """Replace the measured block."""
-    bench, evaluation, avatars = load("bench.json"), load("evaluate.json"), load("avatars.json")
+    bench, evaluation, avatars, speech = (load(f"{name}.json") for name in ("bench", "evaluate", "avatars", "speech"))
     blocks = [speed_lines(bench)] if bench else []
     blocks += [quality_lines(evaluation)] if evaluation else []
+    blocks += [speech_lines(speech, load("speech_first.json"))] if speech else []
     blocks += [avatar_lines(avatars)] if avatars else []
     body = "\n\n".join("\n".join(block) for block in blocks)
     text = README.read_text("utf-8")
