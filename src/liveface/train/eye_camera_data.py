@@ -3,7 +3,7 @@
 Tracked clips give real blinks and real light, but people who talk to a camera hardly look away; portraits drawn by the
 mesh renderer with chosen gaze and lids give every direction on hundreds of people, with exact labels.
 
-    python -m liveface.train.eye_camera_data CACHE PICTURES [--data FOLDER] [--portraits 240]
+    python -m liveface.train.eye_camera_data CACHE PICTURES [--data FOLDER] [--portraits 120]
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ from liveface.types import Array, Motion, Pixels, arkit_spec
 
 MARGIN = 1.25  # stored pictures are so much larger than the network's, for shifts, turns and zooms
 STORED = (int(EYE_WIDTH * MARGIN), int(EYE_HEIGHT * MARGIN))  # 60 x 40
-STRIDE, STRIDE_HELD_OUT, STRIDE_ONE_PERSON = 3, 4, 15  # frames; GRID s1 is one person in 221 clips
+STRIDE, STRIDE_HELD_OUT = 3, 4  # frames
+ONE_PERSON = 5  # every so many of GRID s1's clips, which show one person
 LEAST_EYE_PX = 14.0  # between the corners; below, irises are a few pixels
-RENDERS, RENDER_SIZE = 16, (360, 640)
+RENDERS, RENDER_SIZE = 24, (360, 640)
 GAZE_MOST_RAD = (0.30, 0.50)  # pitch, yaw of rendered eyes
 
 
@@ -92,7 +93,9 @@ def cut_pair(pixels: Pixels, points: Array) -> Pixels:
 def tracked_pictures(data: Path, cache: Path) -> Iterator[tuple[str, bool, Pixels, Array]]:
     """Eyes of every tracked clip: name, held out, pictures, eyes `[6]`."""
     out = held_out_clips(data)
-    for file in clips(data):
+    every = [file for file in clips(data) if file.parent.name != "grid-s1"]
+    every += sorted((data / "video" / "open" / "grid-s1").glob("*.mp4"))[::ONE_PERSON]
+    for file in every:
         points_file, motion_file = cache / f"{file.stem}.npz", cache / "motion" / f"{file.stem}.npz"
         if not (points_file.is_file() and motion_file.is_file()):
             continue
@@ -100,8 +103,7 @@ def tracked_pictures(data: Path, cache: Path) -> Iterator[tuple[str, bool, Pixel
         points, score = tracked["points"], solved["score"]
         eyes = eyes_of(Motion(solved["expression"], solved["head"], solved["gaze"], arkit_spec(float(solved["fps"]))))
         held = file.stem in out
-        one_person = file.parent.name == "grid-s1"
-        stride = STRIDE_HELD_OUT if held else STRIDE_ONE_PERSON if one_person else STRIDE
+        stride = STRIDE_HELD_OUT if held else STRIDE
         wide = np.linalg.norm(points[:, 263, :2] - points[:, 362, :2], axis=1)
         good = (score > 0.5) & (wide >= LEAST_EYE_PX) & (np.abs(solved["head"][:, 1]) < 0.5)
         chosen = set(np.flatnonzero(good)[::stride].tolist())
@@ -177,7 +179,7 @@ def main() -> None:
     parser.add_argument("cache", type=Path)
     parser.add_argument("pictures", type=Path)
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--portraits", type=int, default=240)
+    parser.add_argument("--portraits", type=int, default=120)
     given = parser.parse_args()
     cv2.setNumThreads(1)
     found = collect(given.data or data_folder(), given.cache, given.portraits)
