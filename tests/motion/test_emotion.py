@@ -44,9 +44,7 @@ def test_parsing_reads_names_with_and_without_intensity() -> None:
     assert not parse_emotions("neutral").any()
 
 
-@pytest.mark.parametrize(
-    "text", ["", "gleeful", "happy:", "happy:2", "happy:-0.1", "sad:nan", "sad,sad:0.3", "sad;1"]
-)
+@pytest.mark.parametrize("text", ["", "gleeful", "happy:", "happy:2", "happy:-0.1", "sad:nan", "sad,sad:0.3", "sad;1"])
 def test_parsing_refuses_in_one_sentence(text: str) -> None:
     with pytest.raises(MotionError, match="expected"):
         parse_emotions(text)
@@ -75,6 +73,17 @@ def test_lips_shut_through_every_emotion(name: str) -> None:
     shut = (codes[:, PRESS] > 0) & (np.arange(len(codes)) > 10)
     before, after = lip_gap_cm(codes)[shut], lip_gap_cm(emote(codes, one(name)))[shut]
     assert (after - before).max() < 0.1
+
+
+@pytest.mark.parametrize("name", EMOTIONS[1:])
+def test_the_lip_stays_under_the_teeth_through_every_emotion(name: str) -> None:
+    codes = babble()
+    bite = np.zeros(CODES, np.float32)
+    for track, value in {"mouthRollLower": 0.38, "jawOpen": 0.06, "mouthUpperUpLeft": 0.16}.items():
+        bite[CODE_NAMES.index(track)] = value
+    codes[60:64] = bite
+    change = lip_gap_cm(emote(codes, one(name)))[62] - lip_gap_cm(codes)[62]
+    assert change < 0.15
 
 
 def test_an_opened_mouth_waits_for_silence() -> None:

@@ -129,6 +129,7 @@ _RIVALS = tuple(
     for one, other in (("mouthSmileLeft", "mouthFrownLeft"), ("browDownLeft", "browOuterUpLeft"),
                        ("eyeWideLeft", "eyeSquintLeft"))
 )  # fmt: skip
+_BITE = CODE_NAMES.index("mouthRollLower")
 _SMILE, _PRESS, _RAISE = (CODE_NAMES.index(name) for name in ("mouthSmileLeft", "mouthPressLeft", "mouthShrugLower"))
 _BOUNDED = len(TRACKS)  # numbers before the head's, held to 0 to 1
 
@@ -287,13 +288,19 @@ def _express(codes: Array, emotion: Array, mouth: Array) -> Array:
     pressed = _rise(np.asarray((codes @ _SHUTTERS - 0.08) / 0.12, np.float32))[..., None]
     rounded = _rise(np.asarray((codes @ _ROUND - 0.12) / 0.45, np.float32))[..., None]
     shut = closing * np.maximum(pressed, _rise(talk / 0.5))
+    bitten = _rise(np.asarray((codes[..., _BITE] - 0.15) / 0.15, np.float32))[..., None]  # f and v: lip under teeth
     strength = np.minimum(emotion.sum(-1, keepdims=True), 1)
     wide = 1 + emotion @ (_ARTICULATION - 1)[:, None]
     lively = 1 + emotion @ (_LIVELINESS - 1)[:, None]
     base = codes * (1 + (wide - 1) * _WIDE) * (1 + (lively - 1) * _AWAKE)
     add = emotion @ _TARGET + (emotion @ _ACCENT) * accent
     # Openers: none while the lips shut, half while they talk, for the sounds open them by themselves.
-    add = add * (1 - _OPENERS * np.maximum(shut, 0.5 * talk)) * (1 - _SNEER * 0.5 * shut) * (1 - _FROWN * 0.4 * talk)
+    add = (
+        add
+        * (1 - _OPENERS * np.maximum(np.maximum(shut, bitten), 0.5 * talk))
+        * (1 - _SNEER * np.maximum(0.5 * shut, 0.8 * bitten))
+        * (1 - _FROWN * 0.4 * talk)
+    )
     add = add * (1 - _CORNERS * np.maximum(CORNERS_YIELD_SHUT * shut, CORNERS_YIELD_ROUND * rounded))
     # Pressed lips are for silence: a mouth that opens is not pressed.
     add = add * (1 - _SHUTTERS * (1 - closing))
