@@ -8,6 +8,8 @@ border of the face mesh. It is inverted on a coarse grid by fixed-point iteratio
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -51,7 +53,6 @@ class PersonLayer:
         self._size = canvas.size
         plate = fill_behind(canvas.texture, matte) if plate is None else plate
         self.plate = canvas.shrink(plate)
-        self._margin = canvas.margin
         alpha = matte[..., None]
         # What is left of the picture when the plate is taken out, so that both together are the photo again.
         premultiplied = np.clip((canvas.texture if texture is None else texture) - (1 - alpha) * plate, 0, 255 * alpha)
@@ -60,6 +61,7 @@ class PersonLayer:
         rows = np.arange(-CELL_PX, height + 2 * CELL_PX, CELL_PX, dtype=np.float32)
         grid = np.stack(np.meshgrid(columns, rows), -1)  # [gy, gx, 2]
         self._shape = grid.shape[:2]
+        self._inverse = Inverse(grid.shape[:2], CELL_PX, canvas.margin, INVERSION_STEPS)
         self.nodes = grid.reshape(-1, 2)
         self._body = self._near_person(canvas.shrink(self._layer[..., 3]))
         self._set_influence(canvas.points, depth, px_per_cm)
@@ -106,31 +108,55 @@ class PersonLayer:
         body = (self.nodes + field)[self._body]
         low = np.floor(np.clip(body.min(0) - CELL_PX, 0, np.array(self._size) - 1)).astype(int)
         high = np.ceil(np.clip(body.max(0) + CELL_PX, low + 1, self._size)).astype(int)
-        map_x, map_y = self._invert(field.reshape(*self._shape, 2).astype(np.float32), low, high)
+        map_x, map_y = self._inverse(field.reshape(*self._shape, 2), low.tolist(), high.tolist())
         moved = cv2.remap(self._layer, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         picture = self.plate.copy()
         cover(moved, picture[low[1] : high[1], low[0] : high[0]])
         return picture
 
-    def _invert(self, field: Array, low: np.ndarray, high: np.ndarray) -> tuple[Array, Array]:
-        """Canvas pixel to texture pixel in a box of the canvas, from the forward field of the coarse grid."""
-        rows, columns = self._shape
-        start_x, start_y = np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32))
-        cells = field / CELL_PX
+
+class Inverse:
+    """Turns the forward field of a coarse grid around: where canvas pixels come from in the texture.
+
+    Args:
+        shape: rows and columns of the grid; node (i, j) stands at canvas pixel ((j - 1) cell, (i - 1) cell).
+        cell: pitch of the grid in canvas pixels.
+        margin: canvas pixels of texture around the canvas.
+        steps: of the fixed-point iteration.
+    """
+
+    def __init__(self, shape: tuple[int, int], cell: int, margin: int, steps: int) -> None:
+        self._shape, self._cell, self._steps = shape, cell, steps
+        columns, rows = (np.arange(count, dtype=np.float32) for count in shape[::-1])
+        self._start = np.dstack(np.meshgrid(columns, rows))
+        # Enlarging keeps what is linear, but for half a pixel of the larger scale, which is taken back here.
+        canvas = (self._start - 1) * cell - 0.5
+        self._rest = ((canvas + margin) * TEXTURE_SCALE + (TEXTURE_SCALE - 1) / 2).astype(np.float32)
+
+    def __call__(self, field: Array, low: Sequence[int], high: Sequence[int]) -> tuple[Array, Array]:
+        """Texture pixels x and y for every pixel of a box of the canvas.
+
+        Args:
+            field: `[gy, gx, 2]` displacement of the nodes in canvas pixels.
+            low, high: x and y where the box begins and ends.
+        """
+        cell = self._cell
+        cells = np.multiply(field, np.float32(1 / cell), dtype=np.float32)
         at = cells
-        for _ in range(INVERSION_STEPS):
-            x, y = start_x - at[..., 0], start_y - at[..., 1]
-            at = cv2.remap(cells, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        # The displacement is enlarged, the identity is added after that, exactly: node (i, j) stands at canvas pixel
-        # (i - 1) * CELL_PX, and half a pixel of a smooth field's place does not matter.
-        scale = np.float32(CELL_PX * TEXTURE_SCALE)
-        edge = CELL_PX + CELL_PX // 2
+        for _ in range(self._steps):
+            at = cv2.remap(
+                cells, cv2.subtract(self._start, at), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
+        place = cv2.scaleAdd(at, -float(cell * TEXTURE_SCALE), self._rest)
+        edge = cell + cell // 2  # canvas pixel 0 in the enlarged grid
+        first = [max((edge + value) // cell - 1, 0) for value in low]
+        last = [min((edge + value) // cell + 2, count) for value, count in zip(high, self._shape[::-1], strict=True)]
+        left, top = (edge + value - cell * node for value, node in zip(low, first, strict=True))
         maps = []
-        for axis, ramp in enumerate((np.arange(low[0], high[0])[None], np.arange(low[1], high[1])[:, None])):
-            wide = cv2.resize(at[..., axis] * scale, (columns * CELL_PX, rows * CELL_PX))
-            moved = wide[edge + low[1] : edge + high[1], edge + low[0] : edge + high[0]]
-            place = (ramp + self._margin) * TEXTURE_SCALE + (TEXTURE_SCALE - 1) / 2
-            maps.append(place.astype(np.float32) - moved)
+        for axis in (0, 1):
+            coarse = cv2.extractChannel(place[first[1] : last[1], first[0] : last[0]], axis)
+            wide = cv2.resize(coarse, (coarse.shape[1] * cell, coarse.shape[0] * cell))
+            maps.append(wide[top : top + high[1] - low[1], left : left + high[0] - low[0]])
         return maps[0], maps[1]
 
 

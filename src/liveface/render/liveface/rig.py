@@ -21,7 +21,7 @@ from liveface.motion.face_model import FaceModel
 from liveface.motion.solve import DISTANCE_CM
 from liveface.render.canvas import TEXTURE_SCALE, Canvas, frame_portrait
 from liveface.render.head import CAMERA_CM, Head, fit_head, person_matte
-from liveface.render.layers import add_wisps, cover, fill_behind, refine_matte
+from liveface.render.layers import Inverse, add_wisps, cover, fill_behind, refine_matte
 from liveface.render.liveface.regions import REGIONS, Region
 from liveface.render.topology import CHIN, FOREHEAD, LIP_OUTER, OVAL, eye_ring, lip_ring
 from liveface.signals.face import find_face
@@ -180,35 +180,11 @@ class Rig:
 
     def _maps(self, field: Array, low: int, high: int) -> tuple[Array, Array]:
         """Where rows `low` to `high` of the canvas come from: the field inverted on its grid, then enlarged."""
-        rows, columns = field.shape[:2]
-        start, ramp = self._lattice
-        cells = field / np.float32(CELL_PX)
-        at = cells
-        for _ in range(INVERSION_STEPS):
-            at = cv2.remap(cells, cv2.subtract(start, at), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        place = cv2.scaleAdd(at, -float(CELL_PX * TEXTURE_SCALE), ramp)
-        edge = CELL_PX + CELL_PX // 2
-        first = max((edge + low) // CELL_PX - 1, 0)
-        last = min((edge + high) // CELL_PX + 2, rows)
-        top = edge + low - first * CELL_PX
-        maps = []
-        for axis in (0, 1):
-            coarse = cv2.extractChannel(place[first:last], axis)
-            wide = cv2.resize(coarse, (columns * CELL_PX, (last - first) * CELL_PX))
-            maps.append(wide[top : top + high - low, edge : edge + self.size[0]])
-        return maps[0], maps[1]
+        return self._inverse(field, (0, low), (self.size[0], high))
 
     @cached_property
-    def _lattice(self) -> tuple[Array, Array]:
-        """Column and row of the grid's nodes, and where they lie in the texture, both `[gy, gx, 2]`.
-
-        Enlarged, the places are exact for every canvas pixel: `cv2.resize` keeps what is linear, and its half pixel at
-        the larger scale is taken back here.
-        """
-        rows, columns = self._grid.shape
-        start = np.dstack(np.meshgrid(np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32)))
-        canvas = (start - 1) * CELL_PX - 0.5
-        return start, ((canvas + self.margin) * TEXTURE_SCALE + (TEXTURE_SCALE - 1) / 2).astype(np.float32)
+    def _inverse(self) -> Inverse:
+        return Inverse(self._grid.shape, CELL_PX, self.margin, INVERSION_STEPS)
 
     @cached_property
     def _layer(self) -> Pixels:
