@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from liveface.errors import MotionError
-from liveface.motion.codes import EYE_SLOT, eyes_of, lift_eyes, read_eyes
+from liveface.motion.codes import EYE_SLOT, eyes_of, lift_eyes, motion_of, read_eyes
+from liveface.motion.emotion import parse_emotions, resting
 from liveface.motion.eyes import EyeFeed, eye_slot, show_eyes
 from liveface.motion.idle import IdleMotion
 from liveface.types import Motion
@@ -33,6 +34,13 @@ def test_a_slot_sets_eyes_and_nothing_else():
     assert shown.coefficient("eyeLookOutRight")[0] > 0.3
     assert shown.coefficient("jawOpen").max() == 0
     np.testing.assert_allclose(shown.gaze[0], [0.1, -0.2, 0.1, -0.2], atol=1e-6)
+
+
+def test_eyes_that_a_feeling_widens_stay_wide():
+    afraid = motion_of(resting(parse_emotions("afraid"))[None])
+    shown = show_eyes(afraid, lift_eyes(np.zeros(6, np.float32)))
+    assert shown.coefficient("eyeWideLeft")[0] == afraid.coefficient("eyeWideLeft")[0] > 0.5
+    assert show_eyes(shown, lift_eyes(LOOK)).coefficient("eyeSquintLeft")[0] == pytest.approx(0.3, abs=1e-5)
 
 
 def test_eyes_never_turn_out_of_their_sockets():

@@ -27,7 +27,9 @@ def eye_slot(motion: Motion) -> Array:
 
 
 def show_eyes(motion: Motion, slot: Array) -> Motion:
-    """A motion whose gaze, lids, wide and squint are what a slot says; everything else stays.
+    """A motion whose gaze and lids are what a slot says, with the larger wide and squint of both; the rest stays.
+
+    A face may widen its eyes or squint for what it feels, which no slot knows.
 
     Args:
         motion: `[T]` frames.
@@ -54,7 +56,8 @@ def show_eyes(motion: Motion, slot: Array) -> Motion:
             f"eyeBlink{side}": lids[:, index], f"eyeWide{side}": lids[:, 2], f"eyeSquint{side}": lids[:, 3],
         }  # fmt: skip
         for name, value in values.items():
-            expression[:, ARKIT_INDEX[name]] = np.clip(value, 0, 1)
+            own = expression[:, ARKIT_INDEX[name]] if name.startswith(("eyeWide", "eyeSquint")) else 0
+            expression[:, ARKIT_INDEX[name]] = np.maximum(own, np.clip(value, 0, 1))
     gaze = np.stack([pitch, yaw, pitch, yaw], -1)
     return Motion(expression, motion.head, gaze.astype(np.float32), motion.spec, motion.landmarks)
 
