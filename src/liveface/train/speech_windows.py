@@ -28,9 +28,7 @@ from liveface.types import Array
 UNHEARD = 10  # first frames of a window cut from a recording, not judged: the encoder has heard too little
 BORROWED = 0.3  # weight of brows and head that another recording lends
 _TRUST = {"video": 1.0, "rig": 0.7, "taught": 0.6, "synthetic": 0.6, "noise": 1.0}  # in mouths of each kind, chosen
-BITE = 0.5  # share of what parts the lips that f and v take away from labels; chosen
-_PARTING = ("jawOpen", "mouthLowerDownLeft", "mouthUpperUpLeft")
-_CLOSED, _ROUND, _PRESSED, _BITTEN = (1, 2), (9, 10), 1, 2  # classes of `nets.speech.SOUNDS`
+_CLOSED, _ROUND, _PRESSED = (1, 2), (9, 10), 1  # classes of `nets.speech.SOUNDS`
 _FIRST = [names[0] for names in MOUTH_TRACKS]
 _SPREAD = ("mouthFunnel", "mouthPucker", "mouthSmileLeft", "mouthUpperUpLeft", "mouthLowerDownLeft")
 
@@ -103,7 +101,6 @@ class Windows:
                 row, _ = self.place(int(rng.choice(lenders)))
                 codes[index, :, numbers] = kept.codes[row : row + window, numbers].astype(np.float32)
                 known[index, :, group] = BORROWED
-        bite(codes, kept.sounds[frames])
         hops = (frames[:, :, None] * HOPS_PER_FRAME + np.arange(HOPS_PER_FRAME)).reshape(batch, -1)
         trust = np.repeat(self.trust[kept.spans[items, 2]][:, None], window, 1)
         trust[~np.array([begins for _, begins in places]), : self.unheard] = 0
@@ -142,19 +139,6 @@ class Windows:
                 out[index, start:] = felt
                 start = int(rng.integers(10, self.window - 10))
         return out
-
-
-def bite(codes: Array, sounds: Array) -> None:
-    """Bring the lower lip to the teeth on f and v, in place; trackers see that less than it is.
-
-    Args:
-        codes: `[B, T, 26]`; sounds: `[B, T]`.
-    """
-    teeth = (sounds == _BITTEN).astype(np.float32)
-    near = np.pad(teeth, ((0, 0), (1, 1)))
-    share = np.maximum(teeth, 0.5 * np.maximum(near[:, :-2], near[:, 2:]))
-    for name in _PARTING:
-        codes[..., _FIRST.index(name)] *= 1 - BITE * share
 
 
 def soft(error: Tensor, beta: float = 0.05) -> Tensor:
