@@ -48,7 +48,7 @@ FIRM: dict[str, tuple[float, dict[str, float]]] = {
     "R ER": (0.3, {"jawOpen": 0.09, "mouthFunnel": 0.1, "mouthPucker": 0.15}),
 }  # fmt: skip
 """Phones that must be seen: how firmly (0 to 1) and which tracks (by first name) are pulled where. Chosen by eye, then
-by what tracked held-out mouths do: a first choice opened the lips too far for talkers of average size at f, th, w, o, r."""
+by what tracked mouths do: a first choice opened the lips of average talkers too far at f, th, w, o, r."""
 _TRACK = {names[0]: index for index, names in enumerate(MOUTH_TRACKS)}
 _SIDE = {"P B M": 0.035, "F V": 0.03}  # seconds the pose is approached before and left after the phone; else 0.06
 
