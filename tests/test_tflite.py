@@ -11,6 +11,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from liveface import weights
+from liveface.avatar import read_avatar
+from liveface.render.liveface.paste import to_rgba
 from liveface.runtime import Step
 from liveface.tflite import inspect, integer_ends
 from tiny_network import tiny_network
@@ -33,6 +35,18 @@ def test_integer_ends_change_no_number(name: str) -> None:
     size, zero = small.steps["grid"]
     np.testing.assert_array_equal((found.astype(np.float32) - zero) * np.float32(size), expected)
     assert np.ptp(expected) > 20 * size
+
+
+@pytest.mark.parametrize("name", ["mouth", "eyes", "hair", "body"])
+def test_a_clamp_at_the_end_becomes_the_readers(name: str) -> None:
+    content = read_avatar(str(weights.path("ada.avatar"))).networks[name]
+    plain, small = Step(Path(name), content=content), Step(Path(name), content=integer_ends(content, ("grid",)))
+    assert small.outputs["grid"] == (plain.outputs["grid"][0], np.dtype(np.int8))
+    random = np.random.default_rng(2)
+    given = {key: random.uniform(-1, 1, shape).astype(np.float32) for key, (shape, _) in plain.inputs.items()}
+    expected = to_rgba(plain(**given)["grid"][0])
+    np.testing.assert_array_equal(to_rgba(small(**given)["grid"][0], small.steps["grid"]), expected)
+    assert np.ptp(expected) > 100
 
 
 def test_ends_that_are_floats_stay() -> None:

@@ -68,7 +68,8 @@ def integer_ends(data: bytes, names: Sequence[str]) -> bytes:
     """The same network with some inputs and outputs as INT8: what its QUANTIZE would make, its DEQUANTIZE would read.
 
     A frame then goes in and out as a quarter of the bytes, and two passes over it fall away; every number inside stays
-    the same. Ends that are not quantized stay as they are.
+    the same. A clamp to 0 .. 1 behind a DEQUANTIZE falls away with it and is the reader's. Ends that are not quantized
+    stay as they are.
 
     Args:
         data: a whole file, as `inspect` accepts it.
@@ -78,31 +79,54 @@ def integer_ends(data: bytes, names: Sequence[str]) -> bytes:
     root = file.follow(0)
     graph = file.tables(root, 2)[0]
     codes = [_operator(file, table, "the network") for table in file.tables(root, 1)]
-    operators = file.tables(graph, 3)
+    left = [
+        _Call(place, codes[file.number(place, 0, "<I", 0)], file.integers(place, 1), file.integers(place, 2))
+        for place in file.tables(graph, 3)
+    ]
     ends = {
         file.text(end, 0): file.number(end, 1, "<I", 0)
         for signature in file.tables(root, 7)
         for end in (*file.tables(signature, 0), *file.tables(signature, 1))
     }
     for name in names:
-        for operator in operators:
-            code = codes[file.number(operator, 0, "<I", 0)]
-            takes, gives = file.integers(operator, 1), file.integers(operator, 2)
-            if code in ("QUANTIZE", "DEQUANTIZE") and (takes if code == "QUANTIZE" else gives) == [ends.get(name)]:
-                operators.remove(operator)
-                _rename(made, graph, operators, takes[0], gives[0], at_input=code == "QUANTIZE")
-                break
-    _write_tables(made, graph, 3, operators)
+        found = _converting(left, ends.get(name, -1))
+        if found:
+            inner = found[0].takes[0] if found[0].code == "DEQUANTIZE" else found[0].gives[0]
+            left = [call for call in left if call not in found]
+            _exchange(made, graph, [call.place for call in left], ends[name], inner)
+    _write_tables(made, graph, 3, [call.place for call in left])
     return bytes(made)
 
 
-def _rename(made: bytearray, graph: int, operators: list[int], takes: int, gives: int, *, at_input: bool) -> None:
-    """Let two tensors, one the other's integers, change places, so that the end of the network is the integer one."""
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """An operator at its place in the graph."""
+
+    place: int
+    code: str
+    takes: list[int]
+    gives: list[int]
+
+
+def _converting(calls: list[_Call], end: int) -> list[_Call]:
+    """What stands between an end and its integers, the conversion first; empty when it has none to itself."""
+    readers = [call for call in calls if end in call.takes]
+    if [call.code for call in readers] == ["QUANTIZE"]:
+        return readers
+    makers = [call for call in calls if end in call.gives]
+    if [call.code for call in makers] == ["RELU_0_TO_1"] and not readers:
+        end = makers[0].takes[0]
+        readers = [call for call in calls if end in call.takes and call not in makers]
+        makers = [call for call in calls if end in call.gives] + makers
+    return makers if makers and makers[0].code == "DEQUANTIZE" and not readers else []
+
+
+def _exchange(made: bytearray, graph: int, operators: list[int], end: int, inner: int) -> None:
+    """Let two tensors change places, so that what the file calls its end is the integer one within."""
     file = _Buffer(bytes(made))
     tensors = file.tables(graph, 0)
-    tensors[takes], tensors[gives] = tensors[gives], tensors[takes]
+    tensors[end], tensors[inner] = tensors[inner], tensors[end]
     _write_tables(made, graph, 0, tensors)
-    end, inner = (takes, gives) if at_input else (gives, takes)
     for operator in operators:
         for field in (1, 2):
             at, count = file.vector(operator, field, 4)

@@ -44,11 +44,26 @@ def shuffle(grid: npt.NDArray[Number], channels: int, block: int = 8) -> npt.NDA
     return picture.reshape(rows * block, columns * block, channels)
 
 
-def to_rgba(grid: Array) -> Pixels:
-    """A decoder's grid `[h / 8, w / 8, 256]` to uint8 RGBA `[h, w, 4]`: values 0 to 1, clamped."""
-    rows = grid.shape[0]
-    bytes_of = cv2.convertScaleAbs(cv2.max(grid.reshape(rows, -1), 0), alpha=255)
-    return shuffle(np.asarray(bytes_of, np.uint8).reshape(grid.shape), 4)
+def to_rgba(grid: npt.NDArray[np.float32] | npt.NDArray[np.int8], step: tuple[float, int] = (0.0, 0)) -> Pixels:
+    """A decoder's grid `[h / 8, w / 8, 256]` to uint8 RGBA `[h, w, 4]`: values 0 to 1, clamped.
+
+    Args:
+        grid: float32, or int8 in steps.
+        step: size of a step of int8, and the number that stands for 0.
+    """
+    flat = grid.reshape(len(grid), -1)
+    if flat.dtype == np.int8:
+        made = cv2.LUT(flat.view(np.uint8), _levels(*step))
+    else:
+        made = cv2.convertScaleAbs(cv2.max(flat, 0), alpha=255)
+    return shuffle(np.asarray(made, np.uint8).reshape(grid.shape), 4)
+
+
+@cache
+def _levels(size: float, zero: int) -> npt.NDArray[np.uint8]:
+    """Levels of the 256 values of an INT8 tensor, in the order of their bytes."""
+    values = (np.arange(256).astype(np.uint8).view(np.int8).astype(np.float32) - zero) * np.float32(size)
+    return np.round(np.clip(values, 0, 1) * 255).astype(np.uint8)
 
 
 def compose(base: Pixels, patches: dict[str, Pixels], boxes: dict[str, Array]) -> tuple[Pixels, Pixels]:

@@ -17,12 +17,13 @@ import numpy as np
 from liveface.avatar import Avatar
 from liveface.errors import AvatarError, MotionMismatch
 from liveface.render.head import ease_turn
-from liveface.render.liveface.compositor import Compositor, half
+from liveface.render.liveface.compositor import ENDS, Compositor, half
 from liveface.render.liveface.controls import Controls
 from liveface.render.liveface.paste import faded, paste, to_rgba
 from liveface.render.liveface.regions import CONTROL_SIZES, REGIONS
 from liveface.render.liveface.rig import Rig
 from liveface.runtime import Arrays, Step
+from liveface.tflite import integer_ends
 from liveface.types import ARKIT_NAMES, Array, Frame, Motion, MotionSpec, Pixels, State, arkit_spec
 
 BODY_FOLLOW = 0.35  # how much of the head's shift the shoulders follow, as in `layers`
@@ -78,7 +79,8 @@ class LiveFaceRenderer:
         self._controls = Controls(self.rig, visemes=mouth == "visemes", reach=avatar.about.reach)
         self._mode = np.full((1, 1), float(mouth == "landmarks"), np.float32)
         self._decoders = {
-            name: Step(Path(f"{name}.tflite"), threads, content=avatar.networks[name]) for name in REGIONS
+            name: Step(Path(f"{name}.tflite"), threads, content=integer_ends(avatar.networks[name], ENDS))
+            for name in REGIONS
         }
         self._compositor = Compositor(avatar.shared_network("compositor"), threads)
         self._compositor.learn(self._appearance(Step(avatar.shared_network("appearance"), threads)))
@@ -187,7 +189,8 @@ class LiveFaceRenderer:
         known = {"mode": self._mode, "controls": controls.get(name, self._mode), **controls}
         for key in step.inputs:
             step.fill(key)[:] = known[key]
-        return faded(to_rgba(_only(step.run())), name)
+        ((end, grid),) = step.run().items()
+        return faded(to_rgba(grid[0], step.steps[end]), name)
 
     def _slow(
         self, name: str, phase: _Phase, index: int, state: State, controls: dict[str, Array]
