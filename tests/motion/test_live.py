@@ -141,6 +141,22 @@ def test_clocks_that_differ_stay_together(model, skew):
     assert (live.counts.skipped_hops if skew > 1 else live.counts.repeated_hops) > 0
 
 
+def test_a_network_that_becomes_slow_costs_a_moment(model):
+    """From the second second on every packet is 0.3 s late; from the fourth on none is."""
+    arrivals = sent(babble(8.0, 48_000) * (np.arange(384_000) % 72_000 < 36_000).astype(np.float32))
+    slow = [(at_s + 0.3 * (2 < at_s < 4), block) for at_s, block in arrivals]
+    live = LiveSpeech(model)
+    frames = play(live, slow, 8.0, 0.01)
+    missing = np.array([frame.missing for frame in frames])
+    assert live.counts.resyncs == 1
+    assert missing[60:85].max() == 1
+    assert missing[85:].max() < 0.5
+    lags = np.array([frame.index / HOUSE_FPS - frame.sound_s for frame in frames])
+    assert lags[100] > 0.3
+    assert lags[-1] < 0.2
+    assert live.counts.skipped_hops > 10
+
+
 def test_an_interruption_shuts_the_mouth_within_150_ms(model):
     samples, live = np.abs(babble(4.0)) ** 0.5 * np.sign(babble(4.0)) * 0.3, LiveSpeech(model)
     live.hear(AudioBlock(samples[:48_000]))

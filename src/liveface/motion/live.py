@@ -6,7 +6,8 @@ Notable choices:
   it is too late and left out. So a frame is due every thirtieth of a second, whatever the network does.
 - Nothing here reads a clock: `now_s` is an argument. Without it, frames come as soon as their sound is whole.
 - The sender's clock and ours differ. When packets keep coming too late or too early, a hop of 8.3 ms is given twice or
-  left out, so that hours of stream neither starve nor pile up; the sound that is played elsewhere is not touched.
+  left out (in a pause as many as it takes), so that hours of stream neither starve nor pile up; the sound that is
+  played elsewhere is not touched. When a quarter of a second of packets comes too late, the stream begins anew.
 - An interruption throws away what was not shown yet and shuts the mouth within four frames, 133 ms.
 
 Source: the ways of filling gaps and following clocks are those of telephony (ITU-T G.711 Appendix I; RFC 3550);
@@ -29,11 +30,13 @@ from liveface.types import HOUSE_FPS, HOUSE_RATE_HZ, Array, AudioBlock, Motion, 
 DELAY_S = 0.04  # how long packets are waited for beyond their own length: jitter of a good network (chosen)
 AHEAD_S = 2.0  # a packet that leaves a longer gap begins a new stream
 BEHIND_S = 0.5  # and so does one that is later than this
+LATE_RUN_S = 0.25  # and one after so much sound in a row that came too late
 RECENT_S = 0.06  # heard last, to fill gaps with: four periods of a low voice
 FADE_S = (0.03, 0.12)  # a gap is filled at full strength, then fading to silence
 PERIOD_S = (0.0025, 0.015)  # of voices
 SLACKS, ENOUGH = 128, 32  # packets by which clocks are compared, and how many are needed
 EARLY_S, AHEAD_OF_TIME_S = 0.035, 0.5  # so early beyond the wait a hop is left out; earlier still is no live sender
+KEEP_FRAMES = 10  # so often clocks are compared
 LOWEST_SHARE = 0.05  # of the packets may come too late
 
 
@@ -107,6 +110,7 @@ class LiveSpeech:
         self._pieces: dict[int, Array] = {}  # packets that wait for an earlier one
         self._next = 0  # sample of the sender that is fed next
         self._sent_s = 0.0  # sender's time minus ours, in the stream of samples at the house rate
+        self._late = 0  # samples of the sender in a row that came too late
         self._gap = 0  # samples of the sender filled since the last that came
         self._ready = np.zeros(0, np.float32)  # at the house rate, not used yet
         self._came = np.zeros(0, np.bool_)  # which of them came, rather than fill a gap
@@ -134,7 +138,11 @@ class LiveSpeech:
             self._slacks.append(self._due(self._place(block.start)) - now_s)
         if block.start + len(block.samples) <= self._next:
             self.counts.late += 1
-            return
+            self._late += len(block.samples)
+            if self._late < LATE_RUN_S * rate:
+                return
+            self._begin(block, now_s)
+        self._late = 0
         self.counts.reordered += any(start > block.start for start in self._pieces)
         self._pieces[block.start] = np.asarray(block.samples, np.float32)
         self._drain()
@@ -240,8 +248,8 @@ class LiveSpeech:
         self._drain()
 
     def _keep_time(self) -> None:
-        """Once a second: give a hop twice when packets keep coming too late, leave one out when too early."""
-        if self._frames % HOUSE_FPS or len(self._slacks) < ENOUGH or len(self._ready) < HOP:
+        """Three times a second: give a hop twice when packets keep coming too late, leave out some when too early."""
+        if self._frames % KEEP_FRAMES or len(self._slacks) < ENOUGH or len(self._ready) < HOP:
             return
         low = float(np.quantile(np.array(self._slacks), LOWEST_SHARE))
         if low < 0:
@@ -249,8 +257,10 @@ class LiveSpeech:
             self._came = np.concatenate([self._came[:HOP], self._came])
             moved, self.counts.repeated_hops = HOP, self.counts.repeated_hops + 1
         elif self.delay_s + EARLY_S < low < AHEAD_OF_TIME_S:
-            self._ready, self._came = self._ready[HOP:], self._came[HOP:]
-            moved, self.counts.skipped_hops = -HOP, self.counts.skipped_hops + 1
+            hops = 1 if self._speaking else int((low - self.delay_s) * HOUSE_RATE_HZ) // HOP
+            hops = min(hops, len(self._ready) // HOP)
+            self._ready, self._came = self._ready[hops * HOP :], self._came[hops * HOP :]
+            moved, self.counts.skipped_hops = -hops * HOP, self.counts.skipped_hops + hops
         else:
             return
         self._sent_s -= moved / HOUSE_RATE_HZ
