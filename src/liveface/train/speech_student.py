@@ -43,6 +43,7 @@ class StudentOptions(TeacherOptions):
         teacher: run folder of the teacher.
         teacher_steps: denoising steps of the teacher that are matched.
         match: weight of the teacher's drawings.
+        lips_match: how much the mouth counts in them and in the difference of scores: it has true lips to stay with.
         distribution: weight of the difference of scores; 0 leaves that out.
         stir: weight of how much brows and head stir.
         refresh: steps between new own streams.
@@ -51,6 +52,7 @@ class StudentOptions(TeacherOptions):
     teacher: str = "build/speech-teacher"
     teacher_steps: int = 4
     match: float = 1.0
+    lips_match: float = 0.3
     distribution: float = 0.1
     stir: float = 0.02
     refresh: int = 8
@@ -147,7 +149,7 @@ class StudentTask(TeacherTask):
                          torch.ones(made.shape[:2]))  # fmt: skip
         rest = _soft((made - wanted)[..., mouth.stop :], 0.1)
         sway = _soft((made[:, 1:] - made[:, :-1] - wanted[:, 1:] + wanted[:, :-1])[..., mouth.stop :], 0.1)
-        return lips["lips"] + lips["speed"] + rest.mean() + 2 * sway.mean()
+        return self.options.lips_match * (lips["lips"] + lips["speed"]) + rest.mean() + 2 * sway.mean()
 
     def _distribution(
         self, made: Tensor, taught: tuple[Conditions, Memory], given: tuple[Batch, tuple[Tensor, Tensor]],
@@ -167,7 +169,9 @@ class StudentTask(TeacherTask):
             own = score.draw(told, noisy, level, score.remember(told.heard, *past), past).float()
             size = (made - likely).abs().mean((1, 2), keepdim=True).clamp(min=0.02)
             aim = made - (own - likely) / size
-        return self.options.distribution * 0.5 * ((made - aim) ** 2).mean()
+        share = torch.ones(made.shape[-1])
+        share[GROUPS["mouth"]] = self.options.lips_match
+        return self.options.distribution * 0.5 * (share * (made - aim) ** 2).mean()
 
     def _learn_score(
         self, made: Tensor, batch: Batch, heard: tuple[Tensor, Tensor], past: tuple[Tensor, Tensor]
