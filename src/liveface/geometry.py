@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import cos, sin
+
 import numpy as np
 
 from liveface.types import Array
@@ -13,11 +15,15 @@ def head_rotation(pitch: float, yaw: float, roll: float) -> Array:
     Args:
         pitch, yaw, roll: radians; positive looks down, looks to the image's right, leans to the image's right.
     """
-    sp, cp, sy, cy, sr, cr = np.sin(pitch), np.cos(pitch), np.sin(-yaw), np.cos(yaw), np.sin(roll), np.cos(roll)
-    about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_z = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
-    return (about_z @ about_y @ about_x).astype(np.float32)
+    sp, cp, sy, cy, sr, cr = sin(pitch), cos(pitch), sin(-yaw), cos(yaw), sin(roll), cos(roll)
+    return np.array(
+        [
+            [cr * cy, cr * sy * sp - sr * cp, cr * sy * cp + sr * sp],
+            [sr * cy, sr * sy * sp + cr * cp, sr * sy * cp - cr * sp],
+            [-sy, cy * sp, cy * cp],
+        ],
+        np.float32,
+    )
 
 
 def head_angles(rotation: Array) -> tuple[float, float, float]:

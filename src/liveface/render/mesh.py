@@ -143,10 +143,9 @@ class MeshRenderer:
     def _draw(self, expression: Array, head: Array, gaze: Array) -> Pixels:
         rig = self._rig
         formed = self._form(expression)
-        posed = rig.pose(formed, head)
-        points = rig.project(posed)
-        rigid = rig.project(rig.pose(rig.rest, head))
-        nodes = rig.project(rig.pose(self._nodes, head))
+        posed = rig.pose(np.concatenate([formed, rig.rest, self._nodes]), head)
+        points, rigid, nodes = np.split(rig.project(posed), [len(formed), 2 * len(formed)])
+        posed = posed[: len(formed)]
         shift = head[3:5] * rig.px_per_cm
         picture = self._person.paint(nodes, points[OVAL], rigid[OVAL], shift)
         uncover = np.float32(min(abs(float(head[1])) / UNCOVER_TURN, 1.0))

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from liveface.errors import SignalError
-from liveface.geometry import fit_similarity, head_rotation
+from liveface.geometry import head_rotation
 from liveface.motion.face_model import FaceModel
 from liveface.motion.solve import DISTANCE_CM
 from liveface.render.canvas import TEXTURE_SCALE, Canvas, frame_portrait
@@ -138,12 +138,12 @@ class Rig:
         formed = grid.carriers + (change @ grid.basis).reshape(-1, 3)
         posed = self._turn(np.concatenate([formed, grid.carriers, grid.nodes_cm, grid.steady]), head)
         carried, rigid, nodes, steady = np.split(self.head.project(posed), grid.splits)
-        scale, turn, shift = fit_similarity(grid.steady_px, steady)
+        turn, shift = _similarity(grid.steady_px, steady)
         low = np.asarray(shoulders, np.float32) * self.eye_px
         share = grid.rigid[:, None]
         field = (nodes - grid.nodes) * share + low * (1 - share)
         field += grid.weights @ (carried - rigid)[len(LIPS) :]
-        boxes = {name: _moved(box, scale, turn, shift) for name, box in self.rest_boxes.items()}
+        boxes = {name: _moved(box, turn, shift) for name, box in self.rest_boxes.items()}
         boxes["body"] = self.rest_boxes["body"]
         lips = slice(0, len(LIPS))
         return Posed(carried[lips], rigid[lips], boxes, field.reshape(*grid.shape, 2), head, low / self.eye_px)
@@ -340,8 +340,17 @@ def _box(shape: Region, points: Array, eye_px: float, size: tuple[int, int]) -> 
     return np.column_stack([turn, centre - turn @ [(width - 1) / 2, (height - 1) / 2]]).astype(np.float32)
 
 
-def _moved(box: Array, scale: float, turn: Array, shift: Array) -> Array:
-    moved = scale * turn @ box
+def _similarity(source: Array, target: Array) -> tuple[Array, Array]:
+    """Turn with scale `[2, 2]` and shift `[2]` that best map `[K, 2]` onto `[K, 2]`, as `fit_similarity` does."""
+    mean, goal = source.mean(0), target.mean(0)
+    a, b = source - mean, target - goal
+    along, across = float(np.vdot(a, b)), float(np.vdot(a[:, 0], b[:, 1]) - np.vdot(a[:, 1], b[:, 0]))
+    turn = np.array([[along, -across], [across, along]], np.float32) / np.float32(np.vdot(a, a))
+    return turn, goal - turn @ mean
+
+
+def _moved(box: Array, turn: Array, shift: Array) -> Array:
+    moved = turn @ box
     moved[:, 2] += shift
     return np.asarray(moved, np.float32)
 
