@@ -11,6 +11,7 @@ cameras and webcams look alike.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -64,9 +65,12 @@ class EyeCamera:
 
     Attributes:
         threads: CPU threads of the network.
+        straight: `[160]` what the network says when this person looks straight ahead with open eyes; taken off every
+            slot. None when nothing was calibrated.
     """
 
     threads: int = 1
+    straight: Array | None = None
     _network: Step = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -77,6 +81,23 @@ class EyeCamera:
         if found != wanted:
             raise WeightsError(f"{FILE} has shapes {found}; expected {wanted}: install liveface again.")
         object.__setattr__(self, "_network", network)
+        if self.straight is not None and (self.straight.shape != (EYE_SLOT,) or not np.isfinite(self.straight).all()):
+            raise SignalError(f"a straight look has shape {self.straight.shape}; expected {EYE_SLOT} finite numbers.")
+
+    def calibrated(self, looks: Sequence[tuple[Pixels, Pixels]]) -> EyeCamera:
+        """The same camera for one person, from some pairs of pictures that look straight ahead with open eyes.
+
+        Every face has its own resting eyes, and a camera sits where it can; this takes both off.
+
+        Raises:
+            SignalError: there is no pair, or a picture is none.
+        """
+        if not looks:
+            raise SignalError(
+                "nothing to calibrate an eye camera with; expected some pairs of eyes that look straight."
+            )
+        plain = EyeCamera(self.threads)
+        return EyeCamera(self.threads, np.median([plain(*pair) for pair in looks], axis=0).astype(np.float32))
 
     def __call__(self, left: Pixels, right: Pixels) -> Array:
         """The slot `[160]` of one moment.
@@ -90,7 +111,8 @@ class EyeCamera:
             SignalError: a picture of another type or shape, or too small to show an iris.
         """
         made = self._network(left=_levelled(left, "left"), right=_levelled(right, "right")[:, :, ::-1].copy())
-        return np.asarray(made["slot"][0], np.float32)
+        slot = np.asarray(made["slot"][0], np.float32)
+        return slot if self.straight is None else slot - self.straight
 
 
 def _levelled(picture: Pixels, eye: str) -> Array:
