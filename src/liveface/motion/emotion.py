@@ -299,7 +299,7 @@ def _express(codes: Array, emotion: Array, mouth: Array) -> Array:
         add
         * (1 - _OPENERS * np.maximum(np.maximum(shut, bitten), 0.5 * talk))
         * (1 - _SNEER * np.maximum(0.5 * shut, 0.8 * bitten))
-        * (1 - _FROWN * 0.4 * talk)
+        * (1 - _FROWN * 0.6 * talk)
     )
     add = add * (1 - _CORNERS * np.maximum(CORNERS_YIELD_SHUT * shut, CORNERS_YIELD_ROUND * rounded))
     # Pressed lips are for silence: a mouth that opens is not pressed.
