@@ -137,19 +137,11 @@ def _resampling(pixels: Pixels, scale: float, corner: Array) -> tuple[Pixels, Ar
 
 
 def _cut(pixels: Pixels, scale: float, corner: Array, size: tuple[int, int]) -> Pixels:
-    """Resample the photo to the texture of `size`, as `_resampling` says; its border goes on, softened.
-
-    Below the photo the body goes on mirrored: shoulders that rise by a few pixels would lift a blurred band into view.
-    """
+    """Resample the photo to the texture of `size`, as `_resampling` says; its border goes on, softened."""
     shrunk, matrix, method = _resampling(pixels, scale, corner)
     texture = cv2.warpAffine(shrunk, matrix, size, flags=method, borderMode=cv2.BORDER_REPLICATE)
     # Distance-free test of what the photo covers, softened so that its border does not show.
     inside = cv2.warpAffine(np.full(shrunk.shape[:2], 255, np.uint8), matrix, size, flags=cv2.INTER_NEAREST)
-    covered = np.flatnonzero(inside.any(1))
-    if len(covered) and covered[-1] < size[1] - 1:
-        last = int(covered[-1])
-        rows = np.maximum(2 * last - np.arange(last + 1, size[1]), 0)
-        texture[last + 1 :], inside[last + 1 :] = texture[rows], inside[rows]
     if inside.min() == 255:
         return texture
     small = cv2.resize(texture, (size[0] // 8, size[1] // 8), interpolation=cv2.INTER_AREA)

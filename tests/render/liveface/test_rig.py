@@ -97,3 +97,12 @@ def test_windows_fade_to_their_borders(name: str) -> None:
     assert fade[height // 2, width // 2] == 1
     assert fade[0].max() < 0.1
     assert fade.min() >= 0
+
+
+def test_the_body_goes_on_below_the_photo_and_no_blur_is_lifted_into_view(rig: Rig) -> None:
+    edge = 2 * rig.margin
+    below, above = rig.texture[-edge : -edge + 60].astype(int), rig.texture[-edge - 72 : -edge - 12][::-1].astype(int)
+    assert np.abs(below - above).mean() < 3  # mirrored, but for the JPEG
+    raised = rig.base(rig.pose(rest(rig), (0.0, -0.1)))
+    lower = raised[-3:].astype(float)
+    assert np.abs(np.diff(lower, axis=1)).mean() > 0.5  # cloth and skin keep their edges

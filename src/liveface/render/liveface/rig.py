@@ -35,6 +35,7 @@ CHIN_REACH = 0.13  # what is this near to the outline of the face goes with it a
 SKIN_REACH = 0.22  # how far the face's own expression spreads beyond its outline, in face heights
 ANCHORS = 72  # points of the face that carry the field
 WISP_REACH_CM = 2.5
+SOFT_PX = 6  # texture pixels above the photo's lower border that are blurred with what is below it
 LIPS = np.concatenate([LIP_OUTER, lip_ring()])
 """The 40 lip points of the landmark conditioning: outer ring, then inner ring."""
 
@@ -99,7 +100,8 @@ class Rig:
         matte, plain = add_wisps(canvas.texture, matte, reach)
         plate = canvas.shrink(fill_behind(canvas.texture, matte, reach if plain else 12.0))
         opaque = np.round(matte * 255).astype(np.uint8)
-        rig = Rig(size, canvas.margin, canvas.texture, opaque, plate, canvas.points, head, canvas.to_canvas)
+        texture = _body_below(canvas, pixels.shape[0])
+        rig = Rig(size, canvas.margin, texture, opaque, plate, canvas.points, head, canvas.to_canvas)
         return Rig.from_files(rig.to_files())  # what is trained on is what is stored
 
     @property
@@ -292,6 +294,19 @@ def _make_grid(rig: Rig) -> _Grid:
         np.ascontiguousarray(basis, np.float32), head.rest[_STEADY], rig.points[_STEADY, :2],
         np.cumsum(sizes)[:-1].tolist(), 2 * near_person + 1, nodes[near_person, 1],
     )  # fmt: skip
+
+
+def _body_below(canvas: Canvas, rows: int) -> Pixels:
+    """The texture whose body goes on mirrored below the photo's `rows`.
+
+    The canvas goes on blurred there, and shoulders that rise by a few pixels would lift that into view.
+    """
+    texture = canvas.texture.copy()
+    bottom = canvas.to_texture(canvas.to_canvas @ np.array([0, rows - 1, 1]))[1]
+    last = int(np.floor(bottom)) - SOFT_PX
+    if 0 < last < len(texture) - 1:
+        texture[last + 1 :] = texture[np.maximum(2 * last - np.arange(last + 1, len(texture)), 0)]
+    return texture
 
 
 def _near_person(rig: Rig, nodes: Array) -> np.ndarray:
