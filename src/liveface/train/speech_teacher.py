@@ -49,6 +49,7 @@ class TeacherOptions:
         own: share of batches whose past is the network's own drawing.
         both: share of batches in which frames see both sides.
         lips, rest, jitter: weights of the mouth's loss, of brows and head, and of jitter.
+        firm: extra weight of frames with closed lips.
         steps: denoising steps of the scores on the way.
     """
 
@@ -65,6 +66,7 @@ class TeacherOptions:
     lips: float = 1.0
     rest: float = 1.0
     jitter: float = 0.02
+    firm: float = 3.0
     steps: int = 1
 
 
@@ -110,7 +112,7 @@ class TeacherTask:
         network = denoiser(config, Path(self.options.listener), self.windows.set)
         self.ears = Heard.of(network, self.windows.set, run.folder / "heard.npz")
         self.validated = Heard.of(network, self.validation)
-        self.loss = MouthLoss()
+        self.loss = MouthLoss(firm=self.options.firm)
         self.networks: dict[str, nn.Module] = {"main": network}
         learning = [value for value in network.parameters() if value.requires_grad]
         self.optimizers: dict[str, torch.optim.Optimizer] = {
