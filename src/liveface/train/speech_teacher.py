@@ -31,6 +31,7 @@ from liveface.types import Array
 _LEAST_SPREAD = {"mouth": 0.03, "upper": 0.06, "head": 0.2}
 _WORSE = 0.25  # standard deviations of mouth noise in the past, on average; brows and head get a fifth of it
 _UNSEEN, _LATE = 0.1, 0.25  # shares of windows without a past, and with one that begins late
+_TRACKS = 0.1  # weight of the mouth's numbers beside the distances they make
 _FIXED_FRAMES = 40  # most frames at the beginning of a window that are fixed, when both sides are seen
 EVALUATED_FRAMES = 240
 
@@ -202,6 +203,8 @@ class TeacherTask:
         count = rest.sum().clamp(min=1)
         pairs = torch.minimum(rest[:, 1:], rest[:, :-1])
         parts = {name: options.lips * value for name, value in lips.items()}
+        cheeks = _soft((made - true)[..., mouth], 0.3).mean(-1)  # what moves no lips, but makes a smile true
+        parts["tracks"] = _TRACKS * (weight * cheeks).sum() / weight.sum().clamp(min=1)
         parts["rest"] = options.rest * (rest * _soft(error, 0.15)).sum() / count
         parts["sway"] = 2 * options.rest * (pairs * _soft(error[:, 1:] - error[:, :-1], 0.1)).sum() / count
         parts["jitter"] = options.jitter * jitter_ratio(made, true, (known > 0).float())
