@@ -105,7 +105,7 @@ def test_packets_out_of_order_change_nothing(model):
     assert crooked.counts.late == 0
     one, two = openings(first), openings(second)
     shift = max(range(-3, 4), key=lambda lag: np.corrcoef(one[5:-5], np.roll(two, lag)[5:-5])[0, 1])
-    assert np.corrcoef(one[5:-5], np.roll(two, shift)[5:-5])[0, 1] > 0.95
+    assert np.corrcoef(one[5:-5], np.roll(two, shift)[5:-5])[0, 1] > 0.9
 
 
 def test_a_tenth_of_all_packets_lost_leaves_no_freeze(model):
