@@ -25,6 +25,7 @@ from liveface.train.avatar.pack import CONTROLS, Pack
 from liveface.train.avatar.sources import Taught, Videos, packing_rate, programme, snippets
 from liveface.train.avatar.sweeps import SWEEPS, Key, join, sweep
 from liveface.train.avatar.teachers import teacher, teachers
+from liveface.train.decoder_data import unlinked
 from liveface.types import ARKIT_INDEX, Frame, Motion
 
 SIZE = (360, 640)
@@ -311,3 +312,15 @@ def test_a_file_is_looked_through(clip):
     found = check_recording(clip)
     assert "length" in names(found)
     assert not any(finding.grave for finding in found)
+
+
+def test_a_blink_alone_looks_like_a_tracked_blink():
+    row = np.zeros(18, np.float32)
+    row[:2], row[2:6], row[8], row[10], row[16] = (0.0, 1.0), 0.2, -0.12, 0.6, 0.3
+    assert np.array_equal(unlinked(row)[[4, 5, 8, 10, 16]], row[[4, 5, 8, 10, 16]])  # one eye is open
+    assert unlinked(row)[2:4].tolist() == [0, 0]  # the gaze of the shut one cannot be seen
+    row[1] = 0
+    shut = unlinked(row)
+    assert shut[8] == 0
+    assert shut[10] == row[10]  # a squint of that size is meant
+    assert shut[16] == row[16]

@@ -34,6 +34,7 @@ def control_names(region: str) -> tuple[str, ...]:
     return tuple(MODES) if region == "mouth" else (region,)
 
 
+LINKED = 0.25  # brows and squint this near to rest in a blink are the tracker's doing
 BINS, RARE = 8, 0.8  # ranges of a value; 0 draws frames alike, 1 draws ranges alike
 KEYS: dict[str, tuple[str, tuple[tuple[int, ...], ...]]] = {
     "mouth": ("landmarks", ((80,), (81,), (0,), (20,))),  # jaw, aspect, both corners
@@ -175,6 +176,20 @@ def rarity(frames: Frames, numbers: npt.NDArray[np.intp]) -> npt.NDArray[np.floa
     return np.asarray(total / total.sum())
 
 
+def unlinked(row: Array) -> Array:
+    """The controls of the eyes `[18]` without what a tracker adds where lids are shut.
+
+    It finds gaze, brows and squint a little lower in a blink, but whoever only says "blink" leaves them at rest: lids
+    stayed half open for them. What is far from rest is meant, and stays.
+    """
+    shut, out = 1 - np.clip(row[:2], 0, 1), row.copy()
+    for eye in (0, 1):
+        out[2 + 2 * eye : 4 + 2 * eye] *= 1 - shut[eye]
+    around = out[6:12]
+    out[6:12] = np.where(np.abs(around) < LINKED, around * (1 - shut.min()), around)
+    return out
+
+
 @dataclass(slots=True)
 class Sampler:
     """Draws batches: a person first (by the square root of the recording's length), then a learned frame by `rarity`.
@@ -216,7 +231,10 @@ class Sampler:
     def steer(self, pairs: list[tuple[Frames, int]]) -> Controls:
         """The controls of the drawn frames, noisy; the mouth's input is chosen at random."""
         if pairs[0][0].region != "mouth":
-            return self.shaken([frames.controls[frames.region][number] for frames, number in pairs])
+            rows = [frames.controls[frames.region][number] for frames, number in pairs]
+            if pairs[0][0].region == "eyes":
+                rows = [unlinked(row) if self.random.random() < 0.5 else row for row in rows]
+            return self.shaken(rows)
         points = ["tracked" if self.random.random() < 0.5 else "landmarks" for _ in pairs]
         landmarks = [frames.controls[name][number] for name, (frames, number) in zip(points, pairs, strict=True)]
         mode = torch.from_numpy(self.random.integers(0, 2, (len(pairs), 1))).float()
