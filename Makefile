@@ -1,5 +1,6 @@
 # The house's few commands. Each does all of its own set-up; a stamp makes repeats quick.
 #   make setup        .venv with the run time            make setup-train   the same plus torch
+#   make setup-live   the same plus the studio page's server
 #   make demo         a talking video, and what it cost  make test          everything CI checks
 #   make check        test without the training suite    make bench         milliseconds per stage
 SHELL := /bin/sh
@@ -14,9 +15,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NO_TORCH := --ignore tests/nets --ignore tests/train --ignore tests/export
 export OMP_WAIT_POLICY := passive
 
-.PHONY: setup setup-dev setup-train demo test test-train check lint bench evaluate size clean
+.PHONY: setup setup-live setup-dev setup-train demo test test-train check lint bench evaluate size clean
 
 setup: $(VENV)/.run
+setup-live: $(VENV)/.live
 setup-dev: $(VENV)/.dev
 setup-train: $(VENV)/.train
 
@@ -28,12 +30,16 @@ $(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) install -c constraints.txt -e .
 	@touch $@
 
+$(VENV)/.live: $(VENV)/.run
+	$(PIP) install -c constraints.txt -e '.[live]'
+	@touch $@
+
 $(VENV)/.dev: $(VENV)/.run
-	$(PIP) install -c constraints.txt -e '.[dev]'
+	$(PIP) install -c constraints.txt -e '.[dev,live]'
 	@touch $@
 
 $(VENV)/.train: $(VENV)/.dev
-	$(PIP) install -c constraints.txt $$(tools/torch_index.sh $(TORCH_INDEX)) -e '.[dev,train]'
+	$(PIP) install -c constraints.txt $$(tools/torch_index.sh $(TORCH_INDEX)) -e '.[dev,live,train]'
 	@touch $@
 
 demo: $(VENV)/.run

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from liveface.errors import LivefaceError
+from liveface.live.run import add_options as add_live_options
 from liveface.progress import Meter, Steps
 
 EPILOG = (
@@ -93,6 +94,8 @@ def parser() -> argparse.ArgumentParser:
     one = verb("demo", demo, "an embedded avatar, which shows nobody, says the embedded speech", looks)
     one.add_argument("-o", "--output", default=DEMO_OUTPUT, help=f"MP4 to write ({DEMO_OUTPUT})")
     one.add_argument("--who", default="ada", choices=list(DEMO_SUBJECTS), help="two avatars and a photo (ada)")
+    one = verb("live", live, "open the studio page in the browser: talk, and an avatar talks (needs the live extra)")
+    add_live_options(one)
     one = verb("info", info, "say what a file is")
     one.add_argument("file")
     verb("doctor", doctor, "say what this machine can do")
@@ -285,6 +288,14 @@ def listen(given: argparse.Namespace) -> int:
 def _told(given: argparse.Namespace, motion: Any) -> int:
     if not given.quiet:
         sys.stderr.write(f"{given.output}: {len(motion)} frames at {motion.fps:g} fps, {motion.duration_s:.1f} s\n")
+    return 0
+
+
+def live(given: argparse.Namespace) -> int:
+    """The studio page."""
+    from liveface.live.run import options_of, serve
+
+    serve(options_of(given), quiet=given.quiet)
     return 0
 
 

@@ -49,3 +49,7 @@ class RecipeError(LivefaceError, ValueError):
 
 class ExportError(LivefaceError):
     """A network that could not be exported, or whose export differs from the original."""
+
+
+class WireError(LivefaceError, ValueError):
+    """A message to the live server that is malformed, too large, or not allowed."""

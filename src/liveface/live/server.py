@@ -1,0 +1,400 @@
+"""The server: the page, the WebSocket `/live`, and a small HTTP API with its OpenAPI at `/api/openapi.json`.
+
+Only the edge is asynchronous: a session is a thread, a job a process. Needs the `live` extra.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.responses import FileResponse, JSONResponse, Response
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.websockets import WebSocketDisconnect, WebSocketState
+
+from liveface.errors import LivefaceError, WireError
+from liveface.live.gate import Gate
+from liveface.live.jobs import OPTIONS, Busy, Job, Jobs
+from liveface.live.sessions import LiveSession, Sessions
+from liveface.live.subjects import MOST_BYTES, Listed, Shelf, Unknown, poster
+from liveface.live.wire import CameraPicture, parse_control, unpack
+from liveface.types import AudioBlock
+
+PAGE = Path(__file__).parent / "page"
+HELLO_S = 8.0  # in which a page must say who it is
+MOST_FAULTS = 20  # malformed messages, after which a socket is closed
+SWEEP_S = 5.0
+MOST_UPLOADING = 4
+_log = logging.getLogger(__name__)
+
+
+class Answer(BaseModel):
+    """What is sent back; fields are as the API's page says."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Health(Answer):
+    """How the server is."""
+
+    status: str
+    version: str
+    sessions: int
+    most_sessions: int
+
+
+class FaceEntry(Answer):
+    """One face that can be shown: "avatar" or "photo"."""
+
+    id: str
+    name: str
+    kind: str
+
+
+class Faces(Answer):
+    """All of them, and the one that is shown first."""
+
+    first: str
+    faces: list[FaceEntry]
+
+
+class UploadEntry(Answer):
+    """A file that was taken: "image", "avatar", "audio", "video" or "motion"."""
+
+    id: str
+    name: str
+    kind: str
+
+
+class JobOptions(BaseModel):
+    """How an animation shall be; see `liveface animate --help`."""
+
+    model_config = ConfigDict(extra="forbid")
+    fps: int = Field(default=30, ge=25, le=30)
+    motion_scale: float = Field(default=1.0, ge=0, le=3)
+    head: float = Field(default=1.0, ge=0, le=3)
+    blink: float = Field(default=1.0, ge=0, le=3)
+    seed: int = Field(default=0, ge=0, le=1 << 31)
+
+
+class JobRequest(BaseModel):
+    """A face (an id of `/api/faces`) and a driver (the id of an uploaded sound, video or motion file)."""
+
+    model_config = ConfigDict(extra="forbid")
+    face: str
+    driver: str
+    options: JobOptions = JobOptions()
+
+
+class JobEntry(Answer):
+    """A job: "waiting", "running", "done" or "failed"; frames made so far and expected; why it failed."""
+
+    id: str
+    state: str
+    frames: int
+    expected: int
+    error: str
+
+
+class Link:
+    """One WebSocket's way out: messages are handed over from threads and sent in order."""
+
+    def __init__(self, socket: WebSocket) -> None:
+        self.socket, self._loop = socket, asyncio.get_running_loop()
+        self._queue: asyncio.Queue[bytes | dict[str, Any]] = asyncio.Queue()
+
+    def push(self, message: bytes | dict[str, Any]) -> None:
+        """Have a message sent; may be called from any thread."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(self._queue.put_nowait, message)
+
+    async def drain(self) -> None:
+        """Send what is handed over, for ever."""
+        while True:
+            await self.send(await self._queue.get())
+
+    async def send(self, message: bytes | dict[str, Any]) -> None:
+        """Send one message now."""
+        if isinstance(message, bytes):
+            await self.socket.send_bytes(message)
+        else:
+            await self.socket.send_text(json.dumps(message))
+
+    async def end(self, code: int, text: str = "") -> None:
+        """Say why, and close."""
+        with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+            if text:
+                await self.send({"type": "error", "text": text, "final": True, "code": code})
+            if self.socket.application_state != WebSocketState.DISCONNECTED:
+                await self.socket.close(code)
+
+
+class Studio:
+    """What one server holds; `folder` is removed by whoever made it."""
+
+    def __init__(self, folder: Path, own: Path | None = None, most_sessions: int = 4) -> None:
+        self.folder = folder
+        self.shelf = Shelf(folder, own)
+        self.sessions = Sessions(self.shelf, folder, most_sessions)
+        self.jobs = Jobs(folder)
+
+    def stop(self) -> None:
+        """End all sessions and jobs."""
+        self.sessions.stop()
+        self.jobs.stop()
+
+
+def make_app(studio: Studio, token: str | None = None) -> Gate:
+    """The application, behind its gate."""
+
+    @contextlib.asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        sweeper = asyncio.create_task(_sweep(studio))
+        try:
+            yield
+        finally:
+            sweeper.cancel()
+            await asyncio.to_thread(studio.stop)
+
+    app = FastAPI(
+        title="liveface", version=_version(), lifespan=life, docs_url=None, redoc_url=None,
+        openapi_url="/api/openapi.json", description="Faces, uploads and animation jobs; live pictures are at /live.",
+    )  # fmt: skip
+    gate = Gate(app, token)
+    app.add_exception_handler(LivefaceError, _failed)
+    _add_faces(app, studio)
+    _add_jobs(app, studio)
+
+    @app.websocket("/live")
+    async def live(socket: WebSocket) -> None:
+        await serve_socket(socket, studio, gate)
+
+    app.mount("/", StaticFiles(directory=PAGE, html=True))
+    return gate
+
+
+async def _failed(_: Request, error: Exception) -> JSONResponse:
+    """A sentence, and the status that goes with it."""
+    status = 404 if isinstance(error, Unknown) else 503 if isinstance(error, Busy) else 400
+    return JSONResponse({"error": str(error)}, status)
+
+
+async def _sweep(studio: Studio) -> None:
+    while True:
+        await asyncio.sleep(SWEEP_S)
+        await asyncio.to_thread(studio.sessions.sweep)
+
+
+def _version() -> str:
+    try:
+        return version("liveface")
+    except PackageNotFoundError:
+        return "0"
+
+
+def _add_faces(app: FastAPI, studio: Studio) -> None:
+    """Health, faces, uploads, recordings."""
+    uploading = asyncio.Semaphore(MOST_UPLOADING)
+
+    @app.get("/api/health")
+    def health() -> Health:
+        """How the server is."""
+        sessions = studio.sessions
+        return Health(status="ok", version=_version(), sessions=sessions.count(), most_sessions=sessions.most)
+
+    @app.get("/api/faces")
+    def faces() -> Faces:
+        """The faces that can be shown."""
+        return Faces(first=studio.shelf.first, faces=[_entry(one) for one in studio.shelf.faces()])
+
+    @app.get("/api/faces/{face}/poster", response_class=Response)
+    def picture(face: str) -> Response:
+        """A small picture of a face."""
+        content, kind = poster(studio.shelf.face(face))
+        return Response(content, media_type=kind)
+
+    @app.post(
+        "/api/uploads", status_code=201,
+        openapi_extra={"requestBody": {"required": True, "content": {"application/octet-stream": {}}}},
+    )  # fmt: skip
+    async def upload(request: Request, name: str = "upload") -> UploadEntry:
+        """Send a photo, an avatar, a sound, a video or a motion file as the body; it is told by its content."""
+        draft = studio.shelf.draft()
+        async with uploading:
+            try:
+                await _receive(request, draft)
+                taken = await asyncio.to_thread(studio.shelf.take, draft, name)
+            finally:
+                draft.unlink(missing_ok=True)
+        return UploadEntry(id=taken.id, name=taken.name, kind=taken.kind)
+
+    @app.delete("/api/uploads/{upload}", status_code=204, response_class=Response)
+    def forget(upload: str) -> Response:
+        """Forget an uploaded file."""
+        studio.shelf.remove(upload)
+        return Response(status_code=204)
+
+    @app.get("/api/recordings/{name}", response_class=FileResponse)
+    def recording(name: str) -> FileResponse:
+        """A recording that a live session made; the page is told its name when it ends."""
+        return FileResponse(_recording(studio, name), media_type="video/mp4", filename=name)
+
+    @app.delete("/api/recordings/{name}", status_code=204, response_class=Response)
+    def erase(name: str) -> Response:
+        """Erase a recording."""
+        _recording(studio, name).unlink(missing_ok=True)
+        return Response(status_code=204)
+
+
+def _entry(one: Listed) -> FaceEntry:
+    return FaceEntry(id=one.id, name=one.name, kind=one.kind)
+
+
+def _recording(studio: Studio, name: str) -> Path:
+    path = studio.folder / name
+    if path.parent != studio.folder or not name.startswith("liveface-") or not path.is_file():
+        raise Unknown(f"there is no recording {name!r}; expected one that was made here.")
+    return path
+
+
+async def _receive(request: Request, draft: Path) -> None:
+    """Write a request's body to `draft`, as far as a file may be long."""
+    most, count = max(MOST_BYTES.values()), 0
+    with draft.open("wb") as file:
+        async for part in request.stream():
+            count += len(part)
+            if count > most:
+                raise WireError(f"the file has more than {most >> 20} MB; expected at most that.")
+            file.write(part)
+    if not count:
+        raise WireError("the file is empty; expected a photo, an avatar, a sound, a video or a motion file.")
+
+
+def _add_jobs(app: FastAPI, studio: Studio) -> None:
+    """Animation jobs."""
+
+    @app.post("/api/jobs", status_code=202)
+    def start(wanted: JobRequest) -> JobEntry:
+        """Animate a face with an uploaded driver; ask for the job until it is done, then fetch its video."""
+        face, driver = studio.shelf.face(wanted.face), studio.shelf.upload(wanted.driver)
+        options = {name: getattr(wanted.options, name) for name in OPTIONS}
+        return _job(studio.jobs.add(face.path, driver.path, options))
+
+    @app.get("/api/jobs/{job}")
+    def look(job: str) -> JobEntry:
+        """How far a job is."""
+        return _job(studio.jobs.get(job))
+
+    @app.get("/api/jobs/{job}/video", response_class=FileResponse)
+    def fetch(job: str) -> FileResponse:
+        """The video of a job that is done."""
+        found = studio.jobs.get(job)
+        if found.state != "done":
+            raise Unknown(f"job {job} is {found.state} and has no video; expected one that is done.")
+        return FileResponse(found.output, media_type="video/mp4", filename="liveface.mp4")
+
+    @app.delete("/api/jobs/{job}", status_code=204, response_class=Response)
+    def cancel(job: str) -> Response:
+        """Cancel a job, or forget it and its video."""
+        studio.jobs.remove(job)
+        return Response(status_code=204)
+
+
+def _job(job: Job) -> JobEntry:
+    return JobEntry(id=job.id, state=job.state, frames=job.frames, expected=job.expected, error=job.error)
+
+
+async def serve_socket(socket: WebSocket, studio: Studio, gate: Gate) -> None:
+    """One page, from its hello to its end."""
+    await socket.accept()
+    link = Link(socket)
+    try:
+        said = parse_control(await asyncio.wait_for(socket.receive_text(), HELLO_S))
+    except (TimeoutError, WireError, KeyError, WebSocketDisconnect) as error:
+        await link.end(1008, f"a hello was expected first ({error}).")
+        return
+    if said is None or said["type"] != "hello":
+        await link.end(1008, "a hello was expected first.")
+    elif not gate.knows(said.get("token", "")):
+        await link.end(1008, "the token is not the one that was printed when the server began.")
+    else:
+        await _run(link, studio, said)
+
+
+async def _run(link: Link, studio: Studio, hello: dict[str, Any]) -> None:
+    """A page that may come in."""
+    codec = hello.get("codec", "h264")
+    session = studio.sessions.resume(hello["resume"], link.push, codec) if hello.get("resume") else None
+    resumed = session is not None
+    if session is None:
+        if not studio.sessions.reserve():
+            most = studio.sessions.most
+            await link.end(1013, f"all {most} live sessions are taken; expected a free one: try again in a minute.")
+            return
+        face = hello.get("subject") or studio.shelf.first
+        try:
+            session = await asyncio.to_thread(studio.sessions.open, face, link.push, codec)
+        except LivefaceError as error:
+            await link.end(1008, str(error))
+            return
+    sender = asyncio.create_task(link.drain())
+    try:
+        link.push({"type": "welcome", "session": session.id, "subject": session.face, "resumed": resumed})
+        await _listen(link, studio, session)
+    except (WebSocketDisconnect, RuntimeError):
+        pass  # the page is gone
+    finally:
+        sender.cancel()
+        studio.sessions.leave(session, link.push)
+
+
+async def _listen(link: Link, studio: Studio, session: LiveSession) -> None:
+    """Take what a page sends until it leaves."""
+    faults = 0
+    while faults < MOST_FAULTS:
+        message = await link.socket.receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        try:
+            if message.get("bytes") is not None:
+                _take(session, message["bytes"])
+            else:
+                await _obey(link, studio, session, message.get("text") or "")
+        except WireError as error:
+            faults += 1
+            link.push({"type": "error", "text": str(error), "final": False})
+        except LivefaceError as error:
+            link.push({"type": "error", "text": str(error), "final": False})
+    await link.end(1008, f"{faults} messages could not be read; expected those of docs/decisions/live.md.")
+
+
+def _take(session: LiveSession, data: bytes) -> None:
+    """A binary message."""
+    got = unpack(data)
+    if isinstance(got, AudioBlock):
+        session.worker.hear(got)
+    elif isinstance(got, CameraPicture):
+        session.worker.see(got)
+
+
+async def _obey(link: Link, studio: Studio, session: LiveSession, text: str) -> None:
+    """A text message."""
+    said = parse_control(text)
+    if said is None:
+        return
+    if said["type"] == "ack":
+        session.worker.ack(said["number"])
+    elif said["type"] == "ping":
+        link.push({"type": "pong", "at": said["at"]})
+    elif said["type"] == "subject":
+        await asyncio.to_thread(studio.sessions.change, session, said["id"])
+    else:
+        session.worker.control(said)
