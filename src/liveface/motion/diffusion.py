@@ -13,6 +13,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from liveface.motion.codes import GROUPS
 from liveface.runtime import Arrays, Step
 from liveface.signals.features import HOPS_PER_FRAME
 from liveface.types import Array
@@ -58,17 +59,22 @@ def next_noise(last: Array | None, rng: np.random.Generator, shape: tuple[int, .
 class WindowDrawer:
     """Draws the codes of a whole recording in overlapping windows whose frames see both sides.
 
+    Brows and head are drawn in all steps; the mouth, of which sound tells nearly everything, is the mean of what the
+    first step finds under several noises: further steps only gave it jitter (docs/log.md).
+
     Attributes:
         network: `speech_best.tflite`.
         steps: denoising steps of a window.
         guidance: how far the conditions are exaggerated; 1 is not at all, and costs half as much.
         overlap: frames at the beginning of a window that the last one has already fixed.
+        draws: noises of which the mouth is the mean.
     """
 
     network: Step
     steps: int = 8
     guidance: float = 1.0
     overlap: int = 30
+    draws: int = 3
 
     def run(self, features: Array, emotion: Array, style: Array, eyes: Array, seed: int = 0) -> Array:
         """Codes `[T, 26]`, not clipped.
@@ -88,9 +94,10 @@ class WindowDrawer:
         emotions = np.broadcast_to(emotion, (frames, emotion.shape[-1]))
         slots = np.broadcast_to(eyes, (frames, eyes.shape[-1]))
         rng = np.random.default_rng(seed)
-        noise: list[Array] = []
+        tracks: list[Array] = []
         for _ in range(frames + window):
-            noise.append(next_noise(noise[-1] if noise else None, rng, (codes,)))
+            tracks.append(next_noise(tracks[-1] if tracks else None, rng, (self.draws, codes)))
+        noise = np.stack(tracks, axis=1)  # [draws, T, 26]
         drawn, real = np.zeros((frames + window, codes), np.float32), np.zeros((frames + window, codes), np.float32)
         for begin in range(0, frames, window - self.overlap):
             fixed, part = self.overlap if begin else 0, slice(begin, begin + window)
@@ -103,23 +110,36 @@ class WindowDrawer:
                 "style": np.asarray(style, np.float32)[None],
                 "eyes": gaze,
             }
-            noisy = np.concatenate([drawn[begin : begin + fixed], np.stack(noise[part])[fixed:]])
+            noisy = noise[:, part].copy()
+            noisy[:, :fixed] = drawn[begin : begin + fixed]
             drawn[part], real[part] = self._window(noisy, fixed, given, real[part])
         return real[:frames]
 
-    def _window(self, noisy: Array, fixed: int, given: Arrays, known: Array) -> tuple[Array, Array]:
-        """One window `[W, 26]`, its first `fixed` frames given: standardised and in real units."""
-        free = (np.arange(len(noisy)) >= fixed).astype(np.float32)
-        path, clean, codes = levels(self.steps), noisy, known
+    def _window(self, noise: Array, fixed: int, given: Arrays, known: Array) -> tuple[Array, Array]:
+        """One window `[W, 26]`, its first `fixed` frames given: standardised and in real units.
+
+        `noise` `[draws, W, 26]` is motion where it is fixed; the first row is drawn to the end.
+        """
+        free = (np.arange(noise.shape[1]) >= fixed).astype(np.float32)
+        path, noisy = levels(self.steps), noise[0]
+        firsts = [self._found(row, free, given) for row in noise]
+        clean, codes = firsts[0]
         for level, lower in pairwise(path):
-            levels_ = (level * free)[None]
-            ask = {**given, "noisy": noisy[None].astype(np.float32), "level": levels_.astype(np.float32)}
-            made = self.network(**ask, conditioned=np.ones((1, 1), np.float32))
-            clean, codes = made["clean"][0], made["codes"][0]
-            if self.guidance != 1:
-                plain = self.network(**ask, conditioned=np.zeros((1, 1), np.float32))
-                clean = plain["clean"][0] + self.guidance * (clean - plain["clean"][0])
-                codes = plain["codes"][0] + self.guidance * (codes - plain["codes"][0])
+            if level < 1:
+                clean, codes = self._found(noisy, level * free, given)
             stepped = lowered(noisy, clean, np.full((1, 1), level), np.full((1, 1), lower))
             noisy = np.where(free[:, None] > 0, stepped, noisy)
-        return np.where(free[:, None] > 0, clean, noisy), np.where(free[:, None] > 0, codes, known)
+        mouth = GROUPS["mouth"]
+        clean[:, mouth], codes[:, mouth] = (np.mean([one[k][:, mouth] for one in firsts], axis=0) for k in (0, 1))
+        return np.where(free[:, None] > 0, clean, noise[0]), np.where(free[:, None] > 0, codes, known)
+
+    def _found(self, noisy: Array, level: Array, given: Arrays) -> tuple[Array, Array]:
+        """What the network finds under a noisy window `[W, 26]` of levels `[W]`: standardised and in real units."""
+        ask = {**given, "noisy": noisy[None].astype(np.float32), "level": level[None].astype(np.float32)}
+        made = self.network(**ask, conditioned=np.ones((1, 1), np.float32))
+        found = [made["clean"][0].copy(), made["codes"][0].copy()]
+        if self.guidance != 1:
+            plain = self.network(**ask, conditioned=np.zeros((1, 1), np.float32))
+            found = [plain[name][0] + self.guidance * (one - plain[name][0])
+                     for name, one in zip(("clean", "codes"), found, strict=True)]  # fmt: skip
+        return found[0], found[1]
