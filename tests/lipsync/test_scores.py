@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from liveface.lipsync import Clip, lips_of, measure, score_lips, table
+from liveface.lipsync.conditions import hardships
 from liveface.lipsync.languages import by_language
 from liveface.lipsync.reports import write
-from liveface.lipsync.scores import mean_face, other_sound, spread
+from liveface.lipsync.scores import mean_face, other_sound, robustness, spread
 from liveface.motion.codes import CODES, motion_of
 
 FRAMES = 120
@@ -93,6 +94,25 @@ def test_a_report_tells_a_model_from_controls(tmp_path):
     text = "\n".join(table(report, before=report))
     assert "first model" in text
     assert "p b m closed" in text
+
+
+def test_a_table_shows_every_part_of_a_report():
+    report = measure(Knows(), [clip(0, PHONES)], hard=False)
+    assert not table({})
+    full = report | {
+        "robustness": {"8 kHz": {"correlation": 0.5}},
+        "languages": {"de": {"p b m closed": 0.75}},
+        "emotions": {"sad": {"apart_mm": 1.5}},
+    }
+    text = "\n".join(table(full))
+    assert all(word in text for word in ("8 kHz", "0.75", "| sad"))
+    assert "first model" not in text
+
+
+def test_robustness_stands_beside_the_clean_sound():
+    rows = robustness(Knows(), [clip(0, PHONES)])
+    assert rows["clean"]["alike_clean"] == 1
+    assert set(rows) == set(hardships())
 
 
 def test_lips_that_never_shut_are_found():

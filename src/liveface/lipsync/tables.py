@@ -21,6 +21,7 @@ _ROWS = {
     "jitter_ratio": "jitter, the real clip's own is 1",
 }
 _HARD = ("correlation", "alike_clean", "p b m closed", "amplitude", "jitter")
+_FELT = ("apart_mm", "right", "lips_like_neutral", "lag_frames", "p b m closed")
 _SPOKEN = ("p b m", "p b m closed", "p b m closed, shuffled", "f v touching", "rounded", "gap_percent")
 
 
@@ -44,7 +45,7 @@ def table(report: Report, before: Report | None = None) -> list[str]:
     quiet = report["silence_percent"]
     loudest = max((value, name[:-5]) for name, value in quiet.items() if name.endswith("_mean"))
     lines += ["", f"Mean opening in silence and noise: at most {loudest[0]:g} % of the eye distance ({loudest[1]})."]
-    return [*lines, *_hard_lines(report, before), *_spoken_lines(report, before)]
+    return [*lines, *_hard_lines(report, before), *_spoken_lines(report, before), *_felt_lines(report)]
 
 
 def _hard_lines(report: Report, before: Report | None) -> list[str]:
@@ -64,6 +65,14 @@ def _spoken_lines(report: Report, before: Report | None) -> list[str]:
     for name, row in report["languages"].items():
         other = [_number(before.get("languages", {}).get(name, {}).get("p b m closed"))] if before else []
         rows.append([name, *(_number(row.get(key)) for key in _SPOKEN), *other])
+    return ["", *_aligned(rows)]
+
+
+def _felt_lines(report: Report) -> list[str]:
+    if "emotions" not in report:
+        return []
+    rows = [["emotion", *_FELT]]
+    rows += [[name, *(_number(row.get(key)) for key in _FELT)] for name, row in report["emotions"].items()]
     return ["", *_aligned(rows)]
 
 
