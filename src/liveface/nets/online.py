@@ -27,6 +27,7 @@ from liveface.nets.speech import SpeechConfig, SpeechNet
 STYLE = 4
 """Numbers of a style: articulation, smile, energy of the brows, energy of the head; 0 is an average talker."""
 SHOWN, DRAWN, BOTH = 0, 1, 2  # rows of the table of token kinds
+FARTHEST = 8.0  # standard deviations to which inertia carries, so that no stream runs away; emotions reach 6
 _NEVER = -1e4  # added to a score that must not count
 Memory: TypeAlias = "list[tuple[Tensor, Tensor]]"
 """Keys and values `[B, S, D]` of shown frames, one pair a layer, not yet rotated."""
@@ -366,7 +367,7 @@ class OnlineNet(nn.Module):
 
     def _finished(self, x: Tensor, mouth: Tensor, last: Tensor) -> Tensor:
         """Tokens to motion: the two skips plus what the transformer adds."""
-        still = last[..., self.config.encoder.motion :] * self.inertia.sigmoid()
+        still = last[..., self.config.encoder.motion :].clamp(-FARTHEST, FARTHEST) * self.inertia.sigmoid()
         out: Tensor = torch.cat([mouth, still], dim=-1) + self.out(self.norm(x))
         return out
 

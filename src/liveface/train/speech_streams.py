@@ -50,13 +50,16 @@ class Heard:
 
 
 @torch.inference_mode()
-def free_run(network: OnlineNet, told: tuple[Tensor, Tensor], noise: Tensor, steps: int = 1) -> Tensor:
+def free_run(
+    network: OnlineNet, told: tuple[Tensor, Tensor], noise: Tensor, steps: int = 1, begin: Tensor | None = None
+) -> Tensor:
     """Codes `[B, T, 26]` (standardised) drawn frame by frame, each after the frames drawn before it.
 
     Args:
         network: the denoiser.
         told: heard `[B, T, D]` and mouth `[B, T, 17]` of `OnlineNet.conditions`.
         noise: `[B, T, 26]`; steps: denoising steps a frame.
+        begin: `[B, frames, 26]` standardised, shown in place of what is drawn at first.
     """
     heard_, mouth = told
     batch, frames, codes = noise.shape
@@ -74,6 +77,8 @@ def free_run(network: OnlineNet, told: tuple[Tensor, Tensor], noise: Tensor, ste
         state = {**state, **later, "heard": told_[0]}
         real = network.real(clean)
         last = network.standard(torch.cat([real[..., :tracks].clamp(0, 1), real[..., tracks:]], dim=-1))
+        if begin is not None and at < begin.shape[1]:
+            last = begin[:, here]
         out.append(last)
     return torch.cat(out, 1)
 

@@ -32,6 +32,7 @@ from liveface.train.speech_teacher import TeacherOptions, TeacherTask, _soft, gr
 from liveface.train.speech_windows import Batch
 
 _LOWEST, _HIGHEST = 0.02, 0.98  # levels at which the two scores are compared
+_BEGIN, _AWAY = 20, 1.5  # frames with which own streams begin, and standard deviations by which they are displaced
 _POOL = 3  # batches of own streams drawn at a time
 
 
@@ -45,7 +46,7 @@ class StudentOptions(TeacherOptions):
         match: weight of the teacher's drawings.
         lips_match: how much the mouth counts in them and in the difference of scores: it has true lips to stay with.
         distribution: weight of the difference of scores; 0 leaves that out.
-        stir: weight of how much brows and head stir.
+        stir, anchor: weights of how much brows and head stir in own streams, and of where they are on average.
         refresh: steps between new own streams.
     """
 
@@ -54,7 +55,8 @@ class StudentOptions(TeacherOptions):
     match: float = 1.0
     lips_match: float = 0.3
     distribution: float = 0.1
-    stir: float = 0.02
+    stir: float = 0.01
+    anchor: float = 0.5
     refresh: int = 8
 
 
@@ -124,12 +126,20 @@ class StudentTask(TeacherTask):
         heard, mouth = (torch.cat([getattr(one, name) for one in told]) for name in ("heard", "mouth"))
         noise = like_noise((len(heard), heard.shape[1], self.network.config.codes))
         with self.run.autocast():
-            shown = free_run(self.network, (heard, mouth), noise).float().clone()
+            begin = self._displaced(torch.cat([batch.codes for batch, _ in drawn_]))
+            shown = free_run(self.network, (heard, mouth), noise, begin=begin).float().clone()
         size = len(shown) // _POOL
         self.pool = [
             (batch, ears, noise[at * size : (at + 1) * size], shown[at * size : (at + 1) * size])
             for at, (batch, ears) in enumerate(drawn_)
         ]
+
+    def _displaced(self, codes: Tensor) -> Tensor:
+        """First frames of own streams: true ones, in most of them with brows and head far off, to come back from."""
+        begin = self.network.standard(codes[:, :_BEGIN])
+        away = _AWAY * torch.randn(len(begin), 1, begin.shape[-1]) * (torch.rand(len(begin), 1, 1) < 0.7)
+        away[..., GROUPS["mouth"]] = 0
+        return begin + away
 
     def _parts(self, made: Tensor, true: Tensor, batch: Batch, *, streamed: bool) -> dict[str, Tensor]:
         """Losses against recordings: lips always, brows and head only after a true past, stirring after an own one."""
@@ -139,7 +149,9 @@ class StudentTask(TeacherTask):
             return parts
         for name in ("rest", "sway"):
             parts[name] = 0 * parts[name]
-        parts["stir"] = self.options.stir * _stirring(made, true, group_weights(batch.known))
+        known = group_weights(batch.known)
+        parts["stir"] = self.options.stir * _stirring(made[:, _BEGIN:], true[:, _BEGIN:], known)
+        parts["anchor"] = self.options.anchor * _astray(made[:, _BEGIN:], true[:, _BEGIN:], known)
         return parts
 
     def _matched(self, made: Tensor, wanted: Tensor, batch: Batch) -> Tensor:
@@ -208,10 +220,16 @@ def drawn(
 
 
 def _stirring(made: Tensor, true: Tensor, known: Tensor) -> Tensor:
-    """How far spread and steps of brows and head are off over a window, in squared logarithms."""
+    """How far the steps of brows and head are off over a window, in squared logarithms.
+
+    Their spread is not matched: a head that wanders off has as much of it as one that nods, and the first student did.
+    """
     rest = GROUPS["mouth"].stop
-    total = torch.zeros(())
-    for measure in (lambda x: x.std(1), lambda x: (x[:, 1:] - x[:, :-1]).abs().mean(1)):
-        here, there = measure(made[..., rest:]), measure(true[..., rest:])
-        total = total + (known[:, 0, rest:] * ((here + 0.02) / (there + 0.02)).log() ** 2).mean()
-    return total
+    here, there = ((x[:, 1:, rest:] - x[:, :-1, rest:]).abs().mean(1) for x in (made, true))
+    return (known[:, 0, rest:] * ((here + 0.02) / (there + 0.02)).log() ** 2).mean()
+
+
+def _astray(made: Tensor, true: Tensor, known: Tensor) -> Tensor:
+    """How far the means of brows and head over a window are from people's, which calls a stream back."""
+    rest = GROUPS["mouth"].stop
+    return (known[:, 0, rest:] * _soft((made - true).mean(1)[..., rest:], 0.5)).mean()
