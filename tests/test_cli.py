@@ -166,6 +166,20 @@ def test_video_of_a_face_drives_and_can_be_tracked(run, portrait, pixels, tmp_pa
     assert len(load_motion(tmp_path / "m.lfm")) == 8
 
 
+def test_speech_takes_emotion_style_and_seed(run, tmp_path):
+    speech = wav(tmp_path / "speech.wav", hum(0.6))
+    plain, happy = tmp_path / "plain.lfm", tmp_path / "happy.lfm"
+    assert run("listen", speech, "-o", plain, "-q") == (0, "", "")
+    given = ("--emotion", "happy:0.7", "--style", "articulation:1,smile:0.5", "--seed", 3, "--head", 0.5)
+    assert run("listen", speech, "-o", happy, "-q", *given) == (0, "", "")
+    smiles = [load_motion(file).coefficient("mouthSmileLeft").mean() for file in (plain, happy)]
+    assert smiles[1] > smiles[0] + 0.1
+    for wrong in (("--emotion", "glad"), ("--style", "smile:7"), ("--quality", "good")):
+        code, _, err = run("listen", speech, "-o", plain, *wrong)
+        assert code == 2
+        assert len(err.strip().splitlines()) == 1
+
+
 def test_dials_and_quiet(run, portrait, motion, tmp_path):
     out = tmp_path / "out.mp4"
     dials = ("--motion-scale", 0.5, "--head", 0, "--blink", 2, "--seed", 3)

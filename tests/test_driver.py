@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from liveface.driver import Dials, even_rate, open_driver
-from liveface.errors import SignalError
+from liveface.driver import Dials, even_rate, idle_driver, open_driver
+from liveface.errors import LivefaceError, SignalError
 from liveface.motion.files import save_motion
 from liveface.types import ARKIT_INDEX, Motion, arkit_spec
 
@@ -50,6 +50,33 @@ def test_dials_scale_what_they_name():
 def test_dials_out_of_range_are_refused(name, value):
     with pytest.raises(SignalError, match="expected a number from 0 to 3"):
         Dials(**{name: value})
+
+
+def test_words_about_speech_are_read_at_once():
+    dials = Dials(emotion="happy:0.5", style="smile:1", quality="best")
+    assert dials.feeling is not None
+    assert dials.feeling[1] == 0.5
+    assert dials.manner is not None
+    assert dials.manner[1] == 1
+    for wrong in ({"emotion": "glad"}, {"style": "happy:1"}, {"quality": "good"}):
+        with pytest.raises(LivefaceError, match="there is no"):
+            Dials(**wrong)
+
+
+def test_a_motion_file_has_no_emotion_to_add(tmp_path):
+    file = save_motion(some_motion(5), tmp_path / "m.lfm")
+    for dials in (Dials(emotion="sad"), Dials(style="smile:1"), Dials(quality="best")):
+        with pytest.raises(SignalError, match="leave the option out"):
+            open_driver(file, 30, dials)
+
+
+def test_one_who_listens_can_be_sad():
+    plain, sad = (
+        Motion.concat([motion for motion, _ in idle_driver(1.0, 25, Dials(emotion=emotion)).stream(lambda *_: None)])
+        for emotion in ("", "sad")
+    )
+    assert len(plain) == len(sad) == 25
+    assert (sad.coefficient("mouthFrownLeft") > plain.coefficient("mouthFrownLeft") + 0.2).all()
 
 
 def test_a_motion_file_streams_at_the_wanted_rate(tmp_path):

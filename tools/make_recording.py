@@ -119,7 +119,7 @@ def spoken(path: Path, seconds: float, scale: float) -> tuple[Motion, Array]:
     samples = samples * (0.7 / max(float(np.abs(samples).max()), 1e-3))
     samples = np.concatenate([samples, silence(HOUSE_FPS // 2)])
     samples = samples[: len(samples) // FRAME_SAMPLES * FRAME_SAMPLES].astype(np.float32)
-    return SpeechToMotion(idle=None, scale=scale).run(samples), samples
+    return SpeechToMotion(idle=None, scale=scale, parts=("mouth",)).run(samples), samples
 
 
 def performance(data: Path) -> tuple[Motion, Array]:

@@ -25,12 +25,16 @@ import numpy as np
 from liveface import weights
 from liveface.avatar import Avatar, read_avatar
 from liveface.machine import cores, describe, peak_memory_mb
+from liveface.motion.audio import FILE as SPEECH_FILE
 from liveface.motion.audio import SpeechToMotion
+from liveface.motion.best import BestSpeech
 from liveface.motion.files import save_motion
 from liveface.render.liveface.renderer import LiveFaceRenderer
+from liveface.runtime import Step
 from liveface.session import Options, Report, Session, Stages, animate
+from liveface.signals.features import FRAME_SAMPLES
 from liveface.signals.media import read_audio
-from liveface.types import ARKIT_INDEX, HOUSE_FPS, HOUSE_RATE_HZ, Motion, arkit_spec
+from liveface.types import ARKIT_INDEX, HOUSE_FPS, HOUSE_RATE_HZ, AudioBlock, Motion, arkit_spec
 
 RESULTS = Path("bench/results/bench.json")
 SECONDS = 8.0  # of video a job, chosen: long enough that starting up counts little
@@ -66,7 +70,7 @@ def bench(
     Returns: `machine`, settings, and `runs`: driver, threads, `fps` and `times_real_time` end to end, `stages_ms` with
         `min`, `p50`, `p95` and `mean` a frame, `enrol_ms` once, `rest_ms` a frame outside of all that (opening,
         decoding, calibration, sound, finishing), `peak_memory_mb`; and `avatars`: what `measure_avatar` says of every
-        embedded avatar.
+        embedded avatar; and `speech`: what `measure_speech` says.
     """
     usable = [count for count in threads if count <= len(cores())] or [1]
     report: dict[str, Any] = {"machine": describe(), "size": list(size), "fps": HOUSE_FPS, "seconds": seconds}
@@ -85,6 +89,7 @@ def bench(
             if progress is not None:
                 progress(f"bench {name}", len(jobs) + done, len(jobs) + len(avatars))
             report["avatars"].append(_alone(measure_avatar, str(weights.path(name)), str(speech), repeats))
+        report["speech"] = _alone(measure_speech, str(speech))
     if out is not None:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
         Path(out).write_text(json.dumps(report, indent=1) + "\n", "utf-8")
@@ -143,6 +148,41 @@ def measure_avatar(avatar: str, speech: str, repeats: int) -> dict[str, Any]:
         "fps": round(best.frames / best.elapsed_s, 1),
         "times_real_time": round(best.speed, 2),
         "peak_memory_mb": round(peak_memory_mb()),
+    }
+
+
+def measure_speech(speech: str) -> dict[str, Any]:
+    """Speech to motion on one thread, apart from pictures; keeps this process on one core for good.
+
+    Returns: `network_ms` and `listen_ms` a frame (the network alone, and all from samples to motion) with `min`, `p50`,
+        `p95` and `mean`; `algorithmic_delay_ms`, which no computer shortens; `best_ms`, a frame of the quality "best",
+        and how many `times` the network's it is; `file_mb`.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, set(cores()[:1]))
+    samples = np.concatenate([block.samples for block in read_audio(speech)])
+    model, stages = SpeechToMotion(), Stages()
+    network, state = Step(weights.path(SPEECH_FILE)), model.start()
+    given = {name: np.zeros(shape, dtype) for name, (shape, dtype) in network.inputs.items()}
+    for at in range(0, len(samples) - FRAME_SAMPLES, FRAME_SAMPLES):
+        since = time.perf_counter()
+        state, _ = model.step(state, AudioBlock(samples[at : at + FRAME_SAMPLES], at))
+        heard = time.perf_counter()
+        made = network(**given)
+        stages.add("network", time.perf_counter() - heard)
+        stages.add("listen", heard - since)
+        given |= {name.removeprefix("next_"): value for name, value in made.items() if name.startswith("next_")}
+    best, since = BestSpeech(model), time.perf_counter()
+    frames = len(best.run(samples))
+    best_ms = 1000 * (time.perf_counter() - since) / frames
+    spread = stages.summary()
+    return {
+        "network_ms": spread["network"],
+        "listen_ms": spread["listen"],
+        "algorithmic_delay_ms": round(model.lookahead_ms, 1),
+        "best_ms": round(best_ms, 3),
+        "best_times": round(best_ms / spread["network"]["p50"], 1),
+        "file_mb": round(weights.path(SPEECH_FILE).stat().st_size / 1e6, 2),
     }
 
 
@@ -233,9 +273,23 @@ def table(report: dict[str, Any]) -> str:
         rows.append([f"{driver} to video, end to end", *told])
         rows.append([f"{driver}: peak memory", *[f"{run['peak_memory_mb']} MB" for run in found]])
     lines += _aligned(rows)
+    if report.get("speech"):
+        lines += ["", *_aligned(_speech_rows(report["speech"]))]
     if report["avatars"]:
         lines += ["", *_aligned(_avatar_rows(report["avatars"]))]
     return "\n".join([*lines, "", json.dumps(report)])
+
+
+def _speech_rows(speech: dict[str, Any]) -> list[list[str]]:
+    """The table of speech to motion."""
+    rows = [["speech to motion, 1 thread", "min / p50 / p95"], ["---", "---:"]]
+    for name, what in (("network_ms", "network, ms a frame"), ("listen_ms", "samples to motion, ms a frame")):
+        one = speech[name]
+        rows.append([what, f"{one['min']:.2f} / {one['p50']:.2f} / {one['p95']:.2f}"])
+    rows.append(["algorithmic delay", f"{speech['algorithmic_delay_ms']:g} ms"])
+    rows.append(["quality best, ms a frame", f"{speech['best_ms']:g}, {speech['best_times']:g} times the network"])
+    rows.append(["size of the network", f"{speech['file_mb']:g} MB"])
+    return rows
 
 
 def _avatar_rows(avatars: Sequence[dict[str, Any]]) -> list[list[str]]:

@@ -22,9 +22,7 @@ from liveface.errors import LivefaceError
 from liveface.live.run import add_options as add_live_options
 from liveface.progress import Meter, Steps
 
-EPILOG = (
-    """consent: animate only faces of people who agreed, or faces of nobody. Every output is marked as synthetic."""
-)
+EPILOG = "consent: animate only faces of people who agreed, or faces of nobody. Every output is marked as synthetic."
 DEMO_SUBJECTS = {"ada": "ada.avatar", "ben": "ben.avatar", "portrait": "portrait.jpg"}
 DEMO_OUTPUT = "liveface-demo.mp4"
 
@@ -89,7 +87,7 @@ def parser() -> argparse.ArgumentParser:
     one = verb("listen", listen, "speech to motion")
     one.add_argument("sound")
     one.add_argument("-o", "--output", required=True, help="Live Link Face .csv, or .lfm")
-    one.add_argument("--seed", type=int, default=0, help="of blinks, gaze and sway")
+    _speech_options(one)
     one.add_argument("--no-idle", action="store_true", help="the mouth only: no blinks, gaze, sway")
     one = verb("demo", demo, "an embedded avatar, which shows nobody, says the embedded speech", looks)
     one.add_argument("-o", "--output", default=DEMO_OUTPUT, help=f"MP4 to write ({DEMO_OUTPUT})")
@@ -140,12 +138,19 @@ def _look_options() -> argparse.ArgumentParser:
     looks.add_argument("--fps", type=int, default=30, help="25 or 30 (30)")
     looks.add_argument("--face", type=int, help="which face of the photo, 1 is the largest")
     looks.add_argument("--motion-scale", type=float, default=1.0, help="size of the expression, 0 to 3 (1)")
-    looks.add_argument("--head", type=float, default=1.0, help="size of head motion, 0 to 3 (1)")
     looks.add_argument("--blink", type=float, default=1.0, help="how much to blink, 0 to 3 (1)")
-    looks.add_argument("--seed", type=int, default=0, help="of blinks, gaze and sway")
+    _speech_options(looks)
     looks.add_argument("--renderer", help="mesh, or liveface for avatars (mesh for a photo, its own for an avatar)")
     looks.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
     return looks
+
+
+def _speech_options(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--emotion", default="", help="such as happy:0.7,sad:0.2; also angry, afraid, disgusted, ...")
+    one.add_argument("--style", default="", help="of speech, such as articulation:1,smile:0.5,brows:-1,head:2")
+    one.add_argument("--quality", default="live", help="of speech: live, or best, which sees all of it (live)")
+    one.add_argument("--head", type=float, default=1.0, help="size of head motion, 0 to 3 (1)")
+    one.add_argument("--seed", type=int, default=0, help="of blinks, gaze, sway, and how a sentence is said")
 
 
 def _create_options(one: argparse.ArgumentParser) -> None:
@@ -171,7 +176,7 @@ def _create_options(one: argparse.ArgumentParser) -> None:
 
 
 def _looks(given: argparse.Namespace) -> dict[str, Any]:
-    names = ("size", "fps", "face", "motion_scale", "head", "blink", "seed", "renderer", "threads")
+    names = "size fps face motion_scale head blink seed renderer threads emotion style quality".split()
     return {name: getattr(given, name) for name in names}
 
 
@@ -194,7 +199,8 @@ def idle(given: argparse.Namespace) -> int:
     from liveface import session
 
     meter = Meter(quiet=given.quiet)
-    driver = session.silence(given.seconds, given.fps, given.head, given.blink, given.seed)
+    dials = {name: getattr(given, name) for name in ("head", "blink", "seed", "emotion")}
+    driver = session.silence(given.seconds, given.fps, **dials)
     report = session.animate(given.photo, driver, given.output, progress=meter, **_looks(given))
     meter.close()
     if not given.quiet:
@@ -280,7 +286,8 @@ def listen(given: argparse.Namespace) -> int:
     from liveface import session
 
     meter = Meter(quiet=given.quiet)
-    motion = session.listen(given.sound, given.output, seed=given.seed, idle=not given.no_idle, progress=meter)
+    chosen = {name: getattr(given, name) for name in ("seed", "emotion", "style", "quality", "head")}
+    motion = session.listen(given.sound, given.output, idle=not given.no_idle, progress=meter, **chosen)
     meter.close()
     return _told(given, motion)
 

@@ -24,9 +24,13 @@ from liveface.errors import FaceError, SignalError
 from liveface.geometry import fit_similarity
 from liveface.motion.audio import SpeechToMotion
 from liveface.motion.behaviour import Behaviour
+from liveface.motion.best import BestSpeech
+from liveface.motion.codes import GROUPS, motion_of
+from liveface.motion.emotion import complete, parse_emotions, resting
 from liveface.motion.files import load_motion
-from liveface.motion.idle import IdleMotion
+from liveface.motion.idle import IdleMotion, joined
 from liveface.motion.solve import MotionSolver
+from liveface.motion.style import parse_style
 from liveface.signals.face import FaceTracker
 from liveface.signals.media import OUTPUT_RATE_HZ, MediaInfo, frame_blocks, probe, read_audio, read_video
 from liveface.types import ARKIT_INDEX, ARKIT_NAMES, HOUSE_FPS, Array, AudioBlock, Frame, Motion
@@ -37,6 +41,7 @@ SEARCH_S = 20.0  # a video that shows no face for so long has none
 TRACK_SIDE = 960  # pixels of a driver's longer side: the tracker sees 192, measured to change nothing
 SAME_FACE, OTHER_FACE = 1.8, 3.5  # percent of the inter-ocular distance between aligned points: same face, another
 SILENT_PEAK = 1e-3  # -60 dB
+QUALITIES = ("live", "best")
 NARROW_HZ = 12_000  # below this rate the sounds of s and f are missing
 
 _MOUTH_AND_BROWS = np.array([not name.startswith(("eyeBlink", "eyeLook")) for name in ARKIT_NAMES])
@@ -68,19 +73,38 @@ class Dials:
         motion_scale: size of the expression: mouth, brows, cheeks.
         head: size of head motion.
         blink: for sound, how often the eyes blink; for video and motion, how far they close.
-        seed: of the idle life that sound does not tell; the same seed moves the same way.
+        seed: of what sound does not tell; the same seed moves the same way.
+        emotion: for sound, such as "happy:0.7,surprised:0.2"; empty is neutral.
+        style: for sound, such as "articulation:1,smile:0.5"; empty is an average talker.
+        quality: for sound, "live" draws each frame when it is heard, "best" the whole recording at once.
     """
 
     motion_scale: float = 1.0
     head: float = 1.0
     blink: float = 1.0
     seed: int = 0
+    emotion: str = ""
+    style: str = ""
+    quality: str = "live"
 
     def __post_init__(self) -> None:
+        _ = self.feeling, self.manner
+        if self.quality not in QUALITIES:
+            raise SignalError(f"there is no quality {self.quality!r}; expected {' or '.join(QUALITIES)}.")
         for name in ("motion_scale", "head", "blink"):
             value = getattr(self, name)
             if not (np.isfinite(value) and 0 <= value <= 3):
                 raise SignalError(f"{name.replace('_', '-')} {value} is not usable; expected a number from 0 to 3.")
+
+    @property
+    def feeling(self) -> Array | None:
+        """The emotion as intensities `[8]`."""
+        return parse_emotions(self.emotion) if self.emotion else None
+
+    @property
+    def manner(self) -> Array | None:
+        """The style as numbers `[4]`."""
+        return parse_style(self.style) if self.style else None
 
     def turn(self, motion: Motion) -> Motion:
         """Motion of a video or a file with the dials applied."""
@@ -143,7 +167,7 @@ class Driver:
     def _spoken(self, clock: Clock, behaviour: Behaviour | None) -> Iterator[tuple[Motion, AudioBlock | None]]:
         """The sound sets the length; the last motion is held for what remains of it."""
         dials = self.dials
-        model = SpeechToMotion(idle=self._manner(behaviour), scale=dials.motion_scale, threads=self.threads)
+        model = speech_model(dials, self._manner(behaviour), threads=self.threads)
         motions = even_rate(speech_motion(model, self.path, clock), model.spec.fps, self.fps)
         motion = None
         for block in self._sound(None):
@@ -156,11 +180,12 @@ class Driver:
 
     def _idle(self, behaviour: Behaviour | None) -> Iterator[Motion]:
         """The face of one who listens, for as many frames as were asked for."""
-        manner = replace(self._manner(behaviour), fps=self.fps)
+        manner, feeling = replace(self._manner(behaviour), fps=self.fps), self.dials.feeling
+        mood = None if feeling is None else motion_of(resting(feeling)[None], self.fps)
         state = manner.start()
         for _ in range(self.frames_estimate):
             state, motion = manner.step(state)
-            yield motion
+            yield motion if mood is None or feeling is None else complete(joined(mood, motion), feeling)
 
     def _manner(self, behaviour: Behaviour | None) -> IdleMotion:
         """What the face does by itself."""
@@ -199,12 +224,14 @@ def open_driver(path: str | Path, fps: float, dials: Dials, threads: int = 1) ->
     if info.kind == "image" and info.frames <= 1:
         raise SignalError(f"{path.name} is a still picture; expected speech, a video or a motion file to drive with.")
     if info.kind == "motion":
+        _only_for_speech(path, "motion", dials)
         frames = len(load_motion(path).resample(fps))
         return Driver("motion", path, info, fps, frames, dials, threads)
     if info.kind == "audio":
         check_heard(path)
         return Driver("speech", path, info, fps, round(info.audio_duration_s * fps), dials, threads)
     if has_face(path):
+        _only_for_speech(path, "a face", dials)
         return Driver("video", path, info, fps, read_video(path, fps).frames_estimate, dials, threads)
     if not info.audio_rate_hz:
         raise FaceError(
@@ -214,6 +241,16 @@ def open_driver(path: str | Path, fps: float, dials: Dials, threads: int = 1) ->
     _log.warning("%s shows no face in its first %.0f s; its sound drives instead.", path.name, SEARCH_S)
     check_heard(path)
     return Driver("speech", path, info, fps, round(info.audio_duration_s * fps), dials, threads)
+
+
+def _only_for_speech(path: Path, what: str, dials: Dials) -> None:
+    """Refuse options that a driver would leave without effect."""
+    given = [name for name in ("emotion", "style") if getattr(dials, name)]
+    given += ["quality"] if dials.quality != QUALITIES[0] else []
+    if given:
+        raise SignalError(
+            f"{path.name} drives by {what}, which --{given[0]} does not change; expected speech: leave the option out."
+        )
 
 
 def idle_driver(seconds: float, fps: float, dials: Dials) -> Driver:
@@ -308,9 +345,34 @@ def check_heard(path: Path) -> None:
         )
 
 
-def speech_motion(model: SpeechToMotion, path: Path, clock: Clock) -> Iterator[Motion]:
-    """Motion of the speech in a file, frame by frame."""
+def speech_model(
+    dials: Dials, idle: IdleMotion | None, *, mouth_only: bool = False, threads: int = 1
+) -> SpeechToMotion | BestSpeech:
+    """The speech model that moves as the dials say."""
+    live = SpeechToMotion(
+        idle=idle,
+        scale=dials.motion_scale,
+        head=dials.head,
+        emotion=dials.feeling,
+        style=dials.manner,
+        seed=dials.seed,
+        parts=("mouth",) if mouth_only else tuple(GROUPS),
+        threads=threads,
+    )
+    return BestSpeech(live) if dials.quality == "best" else live
+
+
+def speech_motion(model: SpeechToMotion | BestSpeech, path: Path, clock: Clock) -> Iterator[Motion]:
+    """Motion of the speech in a file, frame by frame; of the best quality all at once."""
     sound = read_audio(path)
+    if isinstance(model, BestSpeech):
+        since = time.perf_counter()
+        whole = model.run(np.concatenate([block.samples for block in sound] or [np.zeros(0, np.float32)]))
+        spent = time.perf_counter() - since
+        for frame in whole:
+            clock("listen", spent / len(whole))
+            yield frame
+        return
     state = model.start()
     for block in sound:
         since = time.perf_counter()

@@ -28,10 +28,10 @@ from liveface.driver import (
     house_fps,
     idle_driver,
     open_driver,
+    speech_model,
     speech_motion,
 )
 from liveface.errors import FaceError, SignalError, SinkError
-from liveface.motion.audio import SpeechToMotion
 from liveface.motion.files import save_motion
 from liveface.motion.idle import IdleMotion
 from liveface.motion.solve import MotionSolver
@@ -65,7 +65,10 @@ class Options:
         motion_scale: size of the expression; 1 is natural.
         head: size of head motion.
         blink: how much the eyes blink.
-        seed: of what sound does not tell: blinks, gaze, sway.
+        seed: of what sound does not tell: blinks, gaze, sway, and how a sentence is said.
+        emotion: for speech, such as "happy:0.7,surprised:0.2".
+        style: for speech, such as "articulation:1,smile:0.5".
+        quality: for speech, "live" or "best".
         threads: CPU threads of networks, decoder and encoder.
     """
 
@@ -77,6 +80,9 @@ class Options:
     head: float = 1.0
     blink: float = 1.0
     seed: int = 0
+    emotion: str = ""
+    style: str = ""
+    quality: str = "live"
     threads: int = 1
 
     def __post_init__(self) -> None:
@@ -108,7 +114,7 @@ class Options:
     @property
     def dials(self) -> Dials:
         """The part that changes motion."""
-        return Dials(self.motion_scale, self.head, self.blink, self.seed)
+        return Dials(self.motion_scale, self.head, self.blink, self.seed, self.emotion, self.style, self.quality)
 
 
 class Stages:
@@ -311,9 +317,9 @@ def _driver(driver: str | Path | Driver, options: Options) -> Driver:
     return open_driver(driver, options.fps, options.dials, options.threads)
 
 
-def silence(seconds: float, fps: int = 30, head: float = 1.0, blink: float = 1.0, seed: int = 0) -> Driver:
-    """A driver of `seconds` in which nobody speaks; see `Options` for the rest."""
-    return idle_driver(seconds, fps, Dials(head=head, blink=blink, seed=seed))
+def silence(seconds: float, fps: int = 30, **dials: Any) -> Driver:
+    """A driver of `seconds` in which nobody speaks; `dials` are `head`, `blink`, `seed` and `emotion` of `Options`."""
+    return idle_driver(seconds, fps, Dials(**dials))
 
 
 def track(
@@ -352,23 +358,25 @@ def listen(
     sound: str | Path,
     output: str | Path | None = None,
     *,
-    seed: int = 0,
     idle: bool = True,
     progress: Progress | None = None,
+    **dials: Any,
 ) -> Motion:
     """Turn speech into motion; with `output` (.csv or .lfm), store it too.
 
     Args:
         sound: any file with sound.
         output: a Live Link Face CSV, or an .lfm file.
-        seed: of blinks, gaze and sway.
-        idle: whether there are any; without, only the mouth moves.
+        idle: whether there are blinks, gaze, sway and brows; without, only the mouth moves.
         progress: called after every frame with the frames done and expected.
+        dials: the fields of `liveface.driver.Dials`, by name: `seed`, `emotion`, `style`, `quality`, `head` and others.
     """
     _check_motion_output(sound, output)
     check_heard(Path(sound))
     source = read_audio(sound)
-    model = SpeechToMotion(idle=IdleMotion(seed=seed) if idle else None)
+    chosen = Dials(**dials)
+    life = IdleMotion(seed=chosen.seed, head=chosen.head, blink=chosen.blink) if idle else None
+    model = speech_model(chosen, life, mouth_only=not idle)
     motions = speech_motion(model, Path(sound), lambda *_: None)
     motion = _gather(motions, round(source.duration_s * model.spec.fps), progress)
     if output is not None:

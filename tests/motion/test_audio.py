@@ -3,12 +3,15 @@
 import numpy as np
 import pytest
 
-from liveface.errors import SignalError
+from liveface import weights
+from liveface.errors import MotionError, SignalError, WeightsError
 from liveface.lipsync import opening_of
 from liveface.motion.audio import SpeechToMotion
-from liveface.motion.codes import MOUTH_TRACKS
+from liveface.motion.codes import MOUTH_TRACKS, lift_eyes, motion_of
+from liveface.motion.emotion import parse_emotions, resting
 from liveface.motion.idle import IdleMotion
 from liveface.signals.features import FRAME_SAMPLES
+from liveface.signals.wav2vec import Wav2Vec, Wav2VecConfig
 from liveface.types import ARKIT_INDEX, HOUSE_RATE_HZ, AudioBlock, Motion, MotionModel
 
 
@@ -92,7 +95,7 @@ def test_frames_cover_the_sound_to_its_end(model):
 
 
 def test_voice_opens_and_silence_closes_the_mouth():
-    still = SpeechToMotion(idle=None)
+    still = SpeechToMotion(idle=None, parts=("mouth",))
     samples = np.concatenate([babble(3.0), np.zeros(HOUSE_RATE_HZ, np.float32)])
     track = opening_of(still.run(samples).expression)
     assert track[:90].max() > 4  # percent of the inter-ocular distance
@@ -104,7 +107,7 @@ def test_voice_opens_and_silence_closes_the_mouth():
 
 
 def test_loud_and_soft_recordings_open_alike():
-    still, samples = SpeechToMotion(idle=None), babble(4.0)
+    still, samples = SpeechToMotion(idle=None, parts=("mouth",)), babble(4.0)
     loud, soft = (opening_of(still.run(samples * gain).expression)[60:] for gain in (2.0, 0.25))
     assert soft.std() > 0.6 * loud.std()
     assert np.corrcoef(loud, soft)[0, 1] > 0.85
@@ -112,13 +115,16 @@ def test_loud_and_soft_recordings_open_alike():
 
 def test_scale_and_idle_dials():
     samples = babble(1.5)
-    small, usual = SpeechToMotion(idle=None, scale=0.5).run(samples), SpeechToMotion(idle=None).run(samples)
+    small, usual = (SpeechToMotion(idle=None, scale=scale, parts=("mouth",)).run(samples) for scale in (0.5, 1.0))
     assert small.coefficient("jawOpen").max() < 0.6 * usual.coefficient("jawOpen").max() + 1e-6
     assert np.abs(usual.head).max() == 0
     mouth = {ARKIT_INDEX[name] for names in MOUTH_TRACKS for name in names}
     others = [index for index in range(52) if index not in mouth]
     assert usual.expression[:, others].max() == 0
     assert np.abs(SpeechToMotion().run(samples).head).max() > 0
+    turned, still = (SpeechToMotion(idle=None, head=head).run(samples).head for head in (1.0, 0.0))
+    assert np.abs(turned[:, :3]).max() > 0
+    assert np.abs(still).max() == 0
 
 
 def test_unusable_sound_is_refused(model):
@@ -128,3 +134,45 @@ def test_unusable_sound_is_refused(model):
         model.step(model.start(), AudioBlock(np.full(900, np.nan, np.float32)))
     with pytest.raises(SignalError, match="30 fps"):
         SpeechToMotion(idle=IdleMotion(0, fps=25))
+
+
+def test_emotions_change_the_face_and_rest_in_silence():
+    samples = np.concatenate([babble(2.0), np.zeros(2 * HOUSE_RATE_HZ, np.float32)])
+    happy, plain = (SpeechToMotion(emotion=emotion).run(samples) for emotion in (parse_emotions("happy"), None))
+    assert happy.coefficient("mouthSmileLeft")[-15:].mean() > plain.coefficient("mouthSmileLeft")[-15:].mean() + 0.3
+    at_rest = opening_of(motion_of(resting(parse_emotions("happy"))[None]).expression)[0]
+    assert np.abs(opening_of(happy.expression)[-15:] - at_rest).max() < 0.5
+
+
+def test_emotion_style_and_eyes_can_change_in_a_stream(model):
+    samples = babble(2.0)
+    state, first = model.step(model.start(), AudioBlock(samples[:24_000]))
+    plain = model.step(state, AudioBlock(samples[24_000:], 24_000))[1]
+    sad = model.step(model.direct(state, emotion=parse_emotions("sad")), AudioBlock(samples[24_000:], 24_000))[1]
+    assert len(first) == len(plain) == 30
+    browed = sad.coefficient("browInnerUp") - plain.coefficient("browInnerUp")
+    assert browed[0] < 0.2
+    looking = lift_eyes(np.array([0.0, 0.3, 1, 1, 0, 0], np.float32))
+    seen = model.step(state, AudioBlock(samples[24_000:], 24_000), looking)[1]
+    assert seen.coefficient("eyeBlinkLeft")[10:].min() > 0.9
+    assert np.abs(seen.gaze[10:, 1] - 0.3).max() < 0.02
+    with pytest.raises(MotionError, match="intensities"):
+        model.direct(state, emotion=np.full(8, 2.0))
+
+
+def test_an_interruption_outweighs_the_voice(model):
+    samples = babble(3.0)
+    state, _ = model.step(model.start(), AudioBlock(samples[:36_000]))
+    _, after = model.step(model.interrupt(state), AudioBlock(samples[36_000:], 36_000))
+    assert opening_of(after.expression)[3] < 0.5
+
+
+def test_parts_and_networks_are_checked(tmp_path):
+    with pytest.raises(MotionError, match="mouth, upper, head"):
+        SpeechToMotion(parts=("nose",))
+    with pytest.raises(WeightsError, match="speech network"):
+        SpeechToMotion(file=weights.path("mouth.tflite"))
+    tiny = Wav2VecConfig(extractor=((4, 10, 5), (4, 8, 4)), aggregator=((6, 2, 1),))
+    ears = Wav2Vec({name: np.zeros(shape, np.float32) for name, shape in tiny.tensors.items()}, tiny)
+    with pytest.raises(WeightsError, match=r"\(1, 1, 6\)"):  # what ships was trained on other features
+        SpeechToMotion(ears=ears)

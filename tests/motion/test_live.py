@@ -14,7 +14,7 @@ from liveface.types import HOUSE_FPS, HOUSE_RATE_HZ, AudioBlock, Motion
 
 @pytest.fixture(scope="module")
 def model() -> SpeechToMotion:
-    return SpeechToMotion(idle=None)
+    return SpeechToMotion(idle=None, parts=("mouth",))
 
 
 def babble(seconds: float, rate_hz: int = HOUSE_RATE_HZ) -> np.ndarray:

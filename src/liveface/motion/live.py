@@ -45,7 +45,9 @@ class SpeechModel(Protocol):
 
     def start(self) -> State: ...
 
-    def step(self, state: State, signal: AudioBlock) -> tuple[State, Motion]: ...
+    def step(self, state: State, signal: AudioBlock, eyes: Array | None = None) -> tuple[State, Motion]: ...
+
+    def direct(self, state: State, *, emotion: Array | None = None, style: Array | None = None) -> State: ...
 
     def interrupt(self, state: State) -> State: ...
 
@@ -106,6 +108,7 @@ class LiveSpeech:
         self._zero_s: float | None = None  # our time of frame 0
         self._begun = False  # a packet has set the place of the stream
         self._events: list[str] = []
+        self._eyes: Array | None = None
         self._speaking = False
         self._pieces: dict[int, Array] = {}  # packets that wait for an earlier one
         self._next = 0  # sample of the sender that is fed next
@@ -175,6 +178,14 @@ class LiveSpeech:
         self._gap = round(FADE_S[1] * self._resampler.rate_hz)  # silence follows, not an echo
         self.state = self.model.interrupt(self.state)
         self._events.append("interrupted")
+
+    def direct(self, *, emotion: Array | None = None, style: Array | None = None) -> None:
+        """Another emotion `[8]` or style `[4]` from the next frame on."""
+        self.state = self.model.direct(self.state, emotion=emotion, style=style)
+
+    def look(self, eyes: Array | None) -> None:
+        """Measured eyes, a slot `[160]`, from the next frame on; None leaves them to idle life."""
+        self._eyes = eyes
 
     def _due(self, place: int) -> float:
         """When the frame of a sample is due by our clock; `place` counts samples at the house rate."""
@@ -270,7 +281,7 @@ class LiveSpeech:
         """The next frame of what is ready."""
         samples, came = self._ready[:FRAME_SAMPLES], self._came[:FRAME_SAMPLES]
         self._ready, self._came = self._ready[FRAME_SAMPLES:], self._came[FRAME_SAMPLES:]
-        self.state, motion = self.model.step(self.state, AudioBlock(samples, self._frames * FRAME_SAMPLES))
+        self.state, motion = self.model.step(self.state, AudioBlock(samples, self._frames * FRAME_SAMPLES), self._eyes)
         speaking = self.model.speaking(self.state)
         if speaking != self._speaking:
             self._events.append("speech-start" if speaking else "speech-end")

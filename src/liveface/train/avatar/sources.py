@@ -221,7 +221,7 @@ def snippets(full: list[tuple[Motion, bool]], count: int, length: int, seed: int
 def spoken() -> tuple[Motion, Motion]:
     """The mouth of the bundled recording, first part and end, without idle life."""
     samples = np.concatenate([block.samples for block in read_audio(weights.path("speech.flac"))])
-    motion = SpeechToMotion(idle=None).run(samples)
+    motion = SpeechToMotion(idle=None, parts=("mouth",)).run(samples)
     at = round(len(motion) * (1 - SPEECH_HELD))
     return motion[:at], motion[at:]
 
