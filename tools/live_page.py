@@ -187,6 +187,25 @@ def measure(page: Page, seconds: float) -> dict[str, Any]:
     return out
 
 
+def play_long(page: Page, wave: Path, seconds: float) -> list[dict[str, Any]]:
+    """A long file, played: how far pictures were behind its sound, by parts of ten seconds."""
+    page.run("liveface.setSource('file')")
+    data = base64.b64encode(wave.read_bytes()).decode()
+    page.run("globalThis.parts = []")
+    for at in range(0, len(data), 1 << 20):
+        page.run(f"parts.push(atob('{data[at : at + (1 << 20)]}')), 0")
+    page.run(
+        "liveface.take(new File([Uint8Array.from(parts.join(''), (one) => one.charCodeAt(0))], 'long.wav', "
+        "{type: 'audio/wav'}))"
+    )
+    out = []
+    for _ in range(int(seconds // 10)):
+        time.sleep(10)
+        out.append(page.run("liveface.measured().offset"))
+    page.run("liveface.stop()")
+    return out
+
+
 def mouth_moves(page: Page) -> dict[str, float]:
     """How far pixels about the mouth change from picture to picture: while a file plays, and after an interruption."""
     code = """
@@ -210,6 +229,28 @@ def mouth_moves(page: Page) -> dict[str, float]:
     page.run("liveface.stop(), liveface.interrupt()")
     time.sleep(0.4)
     return {"silent": round(quiet, 3), "talking": round(talking, 3), "interrupted": round(page.run(code), 3)}
+
+
+def recording(page: Page) -> dict[str, Any]:
+    """A recording made over the page, fetched, and played by the browser: its length, size, and whether it plays."""
+    page.run("liveface.setSource('microphone'), liveface.start()")
+    page.run("document.getElementById('record').click()")
+    time.sleep(4)
+    page.run("document.getElementById('record').click()")
+    page.wait("document.querySelector('[data-recording]') !== null", 20)
+    made: dict[str, Any] = page.run("""
+    (async () => {
+      const name = document.querySelector('[data-recording]').dataset.recording;
+      const blob = await (await fetch('api/recordings/' + name)).blob();
+      const video = document.createElement('video');
+      video.muted = true;
+      video.src = URL.createObjectURL(blob);
+      await video.play();
+      await new Promise((done) => setTimeout(done, 1500));
+      return {bytes: blob.size, seconds: video.duration, played_s: video.currentTime, width: video.videoWidth};
+    })()""")
+    page.run("liveface.stop()")
+    return made
 
 
 def shots(page: Page, folder: Path) -> None:
@@ -239,6 +280,7 @@ def main() -> int:
     parser.add_argument("--report", type=Path)
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     parser.add_argument("--video", help="MJPEG or Y4M that the fake webcam shows")
+    parser.add_argument("--long", type=float, default=0.0, help="seconds of a long file to play, too")
     parser.add_argument("--query", default="", help="of the page's address: codec=jpeg")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -250,6 +292,7 @@ def main() -> int:
             browser = start_browser(given.chromium, folder, folder / "speech.wav", given.video)
             page = open_page(folder, address + (f"?{given.query}" if given.query else ""))
             report = {"machine": describe(), "mouth": mouth_moves(page), **measure(page, given.seconds)}
+            report["recording"] = recording(page)
             if given.video:
                 page.run("liveface.setSource('camera'), liveface.start()")
                 time.sleep(6)
@@ -257,6 +300,9 @@ def main() -> int:
                 if given.shots:
                     page.shoot(given.shots / "camera.png")
                 page.run("liveface.stop()")
+            if given.long:
+                write_wave(folder / "long.wav", given.long + 5)
+                report["long_behind_sound_ms"] = play_long(page, folder / "long.wav", given.long)
             if given.shots:
                 shots(page, given.shots)
             report["console_errors"] = page.errors

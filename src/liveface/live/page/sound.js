@@ -27,9 +27,12 @@ export class Sound {
     await this.context.resume();
   }
 
-  // What is heard now, on the audio clock.
+  // What is heard now, on the audio clock; `currentTime` alone jumps by a block of the sound card.
   now() {
     if (!this.context) return 0;
+    const { contextTime, performanceTime } = this.context.getOutputTimestamp();
+    const passed = (performance.now() - performanceTime) / 1000;
+    if (performanceTime > 0 && passed >= 0 && passed < 0.25) return contextTime + passed;
     return this.context.currentTime - (this.context.outputLatency || this.context.baseLatency || 0);
   }
 

@@ -10,9 +10,10 @@ const ICONS = {
   microphone: '<rect x="9" y="3" width="6" height="11" rx="3"/><path d="M5.500 11.500a6.500 6.500 0 0 0 13 0M12 18v3"/>',
   file: '<path class="fill" d="M8 5.500v13l11-6.500z"/>',
   camera: '<rect x="3" y="6.500" width="12.500" height="11" rx="2.500"/><path d="M15.500 11l5-3v8l-5-3z"/>',
+  text: '<path d="M4 6.500A2.500 2.500 0 0 1 6.500 4h11A2.500 2.500 0 0 1 20 6.500v7a2.500 2.500 0 0 1-2.500 2.500H11l-4.500 4v-4A2.500 2.500 0 0 1 4 13.500z"/>',
   stop: '<rect class="fill" x="6.500" y="6.500" width="11" height="11" rx="2"/>',
 };
-const NAMES = { microphone: ["Talk", "Stop"], file: ["Play", "Stop"], camera: ["Mirror", "Stop"] };
+const NAMES = { microphone: ["Talk", "Stop"], file: ["Play", "Stop"], camera: ["Mirror", "Stop"], text: ["Say it", "Stop"] };
 const find = (id) => document.getElementById(id);
 
 const link = new Link({ state: showState, picture: (message) => player.take(message), said, opened });
@@ -33,7 +34,7 @@ let lookDue = null;
 player.onack = (number) => link.send({ type: "ack", number });
 player.onkey = () => link.send({ type: "key" });
 player.onshown = (one) => {
-  find("veil").classList.add("gone");
+  if (!find("veil").classList.contains("gone")) find("veil").classList.add("gone");
   find("frame").classList.toggle("speaking", one.source === "sound");
   const names = { idle: active ? "listening" : "idle", sound: "speaking", camera: "mirroring" };
   if (find("who").textContent !== names[one.source]) find("who").textContent = names[one.source];
@@ -190,9 +191,9 @@ function setActive(on) {
   find("talk").classList.toggle("on", on);
   find("talk-text").textContent = NAMES[source][on ? 1 : 0];
   find("talk-icon").innerHTML = on ? ICONS.stop : ICONS[source];
-  find("progress").hidden = !(on && source === "file");
+  find("progress").hidden = !(on && (source === "file" || source === "text"));
   find("preview").hidden = !(on && source === "camera");
-  const what = { microphone: "latency", file: "off the sound", camera: "latency" };
+  const what = { microphone: "latency", file: "off the sound", text: "off the sound", camera: "latency" };
   find("m-latency-name").textContent = what[source];
   if (!on) find("level").style.transform = "scaleX(0)";
 }
@@ -208,6 +209,16 @@ async function start() {
       await sound.begin();
       await camera.begin(find("cameras").value, find("preview"));
       listDevices();
+    } else if (source === "text") {
+      const text = find("text").value.trim();
+      if (!text) {
+        find("text").focus();
+        return;
+      }
+      const body = JSON.stringify({ text });
+      const headers = { "Content-Type": "application/json" };
+      await sound.begin();
+      await sound.file(await (await ask("api/speech", { method: "POST", body, headers })).arrayBuffer());
     } else {
       if (!bytes) {
         find("sound-file").click();
@@ -215,7 +226,7 @@ async function start() {
       }
       await sound.file(bytes.slice(0));
     }
-    for (const name of ["latency", "offset", "camera"]) player.times[name] = [];
+    for (const name of ["latency", "offset", "camera", "ahead"]) player.times[name] = [];
     setActive(true);
   } catch (error) {
     const refused = { NotAllowedError: "The browser was not allowed to listen or to look.", NotFoundError: "No such device was found.", EncodingError: "That file holds no sound that this browser can decode." };
@@ -228,7 +239,7 @@ async function start() {
 
 // The end of a turn: what was said is still shown to its end.
 function stop() {
-  const cut = source === "file";
+  const cut = sound.mode === "file";
   sound.stop();
   camera.stop();
   setActive(false);
@@ -236,7 +247,7 @@ function stop() {
 }
 
 function interrupt() {
-  if (source === "file" && active) {
+  if (sound.mode === "file") {
     sound.stop();
     setActive(false);
   }
@@ -357,8 +368,8 @@ function addRecording({ name, seconds }) {
 // Meter
 
 function measured() {
-  const name = source === "file" ? "offset" : source === "camera" ? "camera" : "latency";
-  return { ...player.counts, source: player.source, stats, ...Object.fromEntries(["latency", "offset", "camera", "interval"].map((one) => [one, player.measured(one)])), now: player.measured(name) };
+  const name = source === "file" || source === "text" ? "offset" : source === "camera" ? "camera" : "latency";
+  return { ...player.counts, source: player.source, stats, ...Object.fromEntries(["latency", "offset", "camera", "interval", "ahead"].map((one) => [one, player.measured(one)])), now: player.measured(name) };
 }
 
 let before = { at: performance.now(), shown: 0 };
@@ -368,7 +379,7 @@ function showMeter() {
   const at = performance.now();
   const fps = (1000 * (now.shown - before.shown)) / (at - before.at);
   before = { at, shown: now.shown };
-  find("m-latency").textContent = now.now && active ? `${Math.round(now.now.p50)} ms` : "–";
+  find("m-latency").textContent = now.now && active ? `${Math.abs(Math.round(now.now.p50))} ms` : "–";
   find("m-fps").textContent = Math.round(fps);
   find("m-dropped").textContent = now.dropped + (stats.dropped_all ?? 0);
   if (recording) {
@@ -398,12 +409,11 @@ function showMeter() {
   );
 }
 
+// Ten times a second is enough for the eye, and every change costs the browser a repaint.
 function showLevel() {
-  if (active) {
-    if (sound.mode !== "none") find("level").style.transform = `scaleX(${Math.min(1, sound.level * 6).toFixed(3)})`;
-    if (source === "file") find("progress").firstElementChild.style.width = `${(100 * sound.progress()).toFixed(1)}%`;
-  }
-  requestAnimationFrame(showLevel);
+  if (!active) return;
+  if (sound.mode !== "none") find("level").style.transform = `scaleX(${Math.min(1, sound.level * 6).toFixed(2)})`;
+  if (sound.mode === "file") find("progress").firstElementChild.style.width = `${(100 * sound.progress()).toFixed(1)}%`;
 }
 
 function toast(text) {
@@ -458,6 +468,9 @@ for (const slider of dials) {
   };
   if (slider.dataset.dial === "blink") slider.onchange = sendWishes;
 }
+find("text").onkeydown = (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && !active) start();
+};
 find("reset").onclick = () => {
   for (const slider of dials) {
     slider.value = 1;
@@ -500,6 +513,12 @@ function next() {
   if (faces.length) choose(faces[(at + 1) % faces.length].id);
 }
 
+async function offerText() {
+  const { speech } = await (await ask("api/health")).json();
+  document.querySelector('[data-source="text"]').hidden = !speech;
+  find("speaker").textContent = speech;
+}
+
 async function begin() {
   const kept = localStorage.getItem("liveface-theme");
   if (kept) document.documentElement.dataset.theme = kept;
@@ -514,9 +533,10 @@ async function begin() {
   setActive(false);
   fill(find("intensity"));
   setInterval(showMeter, 500);
-  showLevel();
+  setInterval(showLevel, 100);
   try {
     await listFaces();
+    await offerText();
   } catch (error) {
     toast(error.message);
   }
