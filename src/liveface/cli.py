@@ -18,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
+from liveface.cli_options import Parser, create_options, evaluate_options, look_options, positive, size, speech_options
 from liveface.errors import LivefaceError
 from liveface.live.run import add_options as add_live_options
 from liveface.progress import Meter, Steps
@@ -27,39 +28,17 @@ DEMO_SUBJECTS = {"ada": "ada.avatar", "ben": "ben.avatar", "portrait": "portrait
 DEMO_OUTPUT = "liveface-demo.mp4"
 
 
-def size(text: str) -> tuple[int, int]:
-    """`360x640`, or the name of a preset."""
-    from liveface.session import SIZES
-
-    if text in SIZES:
-        return SIZES[text]
-    width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; expected WIDTHxHEIGHT or one of {', '.join(SIZES)}")
-    return int(width), int(height)
-
-
-def _positive(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError(f"{text!r} is no length; expected seconds above 0")
-    return value
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top: argparse.ArgumentParser = _Parser(
+    top: argparse.ArgumentParser = Parser(
         prog="liveface", description="Photoreal talking heads, offline, on a CPU.", epilog=EPILOG
     )
     top.add_argument("--version", action="store_true", help="print the version and stop")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("-q", "--quiet", action="store_true", help="no progress and no notes")
     common.add_argument("--debug", action="store_true", help="show tracebacks")
-    looks = _look_options()
-    verbs: Any = top.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
+    looks = look_options()
+    verbs: Any = top.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
 
     def verb(name: str, run: Callable[[argparse.Namespace], int], text: str, *parents: argparse.ArgumentParser) -> Any:
         made: argparse.ArgumentParser = verbs.add_parser(
@@ -72,22 +51,29 @@ def parser() -> argparse.ArgumentParser:
         "animate", animate, "make a photo or an avatar talk, driven by speech, a video of a face or motion", looks
     )
     one.add_argument("photo", help="a picture with a face, or an avatar")
-    one.add_argument("driver", help="speech, a video with a face, or a motion file; - reads standard input")
-    one.add_argument("-o", "--output", required=True, help="MP4 to write; - writes to standard output")
+    one.add_argument(
+        "driver",
+        help="speech, a video with a face, or a motion file; - reads standard input; livelink:PORT or vmc:PORT listens",
+    )
+    one.add_argument(
+        "-o", "--output", required=True, help="MP4 to write; - is standard output, camera a virtual camera"
+    )
+    one.add_argument("--seconds", type=positive, help="how long to listen to a tracker (until Ctrl-C)")
     one = verb("create", create, "make an avatar of a video or a photo of one person (needs the train extra)")
-    _create_options(one)
+    create_options(one)
     one = verb("idle", idle, "show a photo or an avatar that listens: breath, blinks, glances, nods", looks)
     one.add_argument("photo", help="a picture with a face, or an avatar")
     one.add_argument("-o", "--output", required=True, help="MP4 to write; - writes to standard output")
-    one.add_argument("--seconds", type=_positive, default=10.0, help="of video (10)")
+    one.add_argument("--seconds", type=positive, default=10.0, help="of video (10)")
     one = verb("track", track, "video of a face to motion")
     one.add_argument("video")
-    one.add_argument("-o", "--output", required=True, help="Live Link Face .csv, or .lfm")
+    one.add_argument("-o", "--output", help="Live Link Face .csv, or .lfm")
+    one.add_argument("--send", help="livelink:HOST:PORT or vmc:HOST:PORT: send it there as it comes")
     one.add_argument("--fps", type=float, help="rate of the motion; the video's own by default")
     one = verb("listen", listen, "speech to motion")
     one.add_argument("sound")
     one.add_argument("-o", "--output", required=True, help="Live Link Face .csv, or .lfm")
-    _speech_options(one)
+    speech_options(one)
     one.add_argument("--no-idle", action="store_true", help="the mouth only: no blinks, gaze, sway")
     one = verb("demo", demo, "an embedded avatar, which shows nobody, says the embedded speech", looks)
     one.add_argument("-o", "--output", default=DEMO_OUTPUT, help=f"MP4 to write ({DEMO_OUTPUT})")
@@ -102,91 +88,37 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("-o", "--output", help="run folder (runs/NAME)")
     one.add_argument("--device", help="cpu or cuda; what is there by default")
     one = verb("evaluate", evaluate, "measure quality on held-out clips, on clips of your own, or of an avatar")
-    one.add_argument("clips", nargs="*", help="videos of one face, or one avatar; the held-out clips by default")
-    one.add_argument("--pack", help="of an avatar: folder of its creation, whose held-out frames it is measured on")
-    one.add_argument("--likeness", help="of an avatar: measure of likeness, by liveface.train.likeness")
-    one.add_argument("--data", help="the data folder (LIVEFACE_DATA, or ../shared/data)")
-    one.add_argument(
-        "-o",
-        "--output",
-        help="JSON to write (bench/results/evaluate.json; of an avatar avatars.json, of speech speech.json)",
-    )
-    one.add_argument("--sheets", help="folder for contact sheets, true above made")
-    one.add_argument("--seconds", type=_positive, default=8.0, help="of each clip, at most (8)")
-    one.add_argument("--size", type=size, default=(360, 640), help="WxH of the canvas (360x640)")
-    one.add_argument("--renderer", default="mesh", help="what to measure (mesh)")
-    one.add_argument("--speech", action="store_true", help="speech to motion only: all scores, hard sounds, languages")
-    one.add_argument("--spoken", help="with --speech: folder of tools/speak_phones.py, for scores by language")
-    one.add_argument("--faces", help="with --speech: cache of python -m liveface.train.faces, instead of tracking")
+    evaluate_options(one)
     one = verb("bench", bench, "measure speed and memory on this machine")
     one.add_argument("-o", "--output", default="bench/results/bench.json", help="JSON to write")
-    one.add_argument("--seconds", type=_positive, default=8.0, help="of video per measurement (8)")
+    one.add_argument("--seconds", type=positive, default=8.0, help="of video per measurement (8)")
     one.add_argument("--size", type=size, default=(360, 640), help="WxH of the video (360x640)")
     return top
 
 
-class _Parser(argparse.ArgumentParser):
-    """Errors of usage in the house's form: one sentence, exit code 2."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"liveface: {message}; see {self.prog} --help\n")
-
-
-def _look_options() -> argparse.ArgumentParser:
-    looks = argparse.ArgumentParser(add_help=False)
-    looks.add_argument("--size", type=size, help="WxH, or portrait, tall, square (360x640, or the avatar's canvas)")
-    looks.add_argument("--fps", type=int, default=30, help="25 or 30 (30)")
-    looks.add_argument("--face", type=int, help="which face of the photo, 1 is the largest")
-    looks.add_argument("--motion-scale", type=float, default=1.0, help="size of the expression, 0 to 3 (1)")
-    looks.add_argument("--blink", type=float, default=1.0, help="how much to blink, 0 to 3 (1)")
-    _speech_options(looks)
-    looks.add_argument("--renderer", help="mesh, or liveface for avatars (mesh for a photo, its own for an avatar)")
-    looks.add_argument("--threads", type=int, default=1, help="CPU threads (1)")
-    return looks
-
-
-def _speech_options(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--emotion", default="", help="such as happy:0.7,sad:0.2; also angry, afraid, disgusted, ...")
-    one.add_argument("--style", default="", help="of speech, such as articulation:1,smile:0.5,brows:-1,head:2")
-    one.add_argument("--quality", default="live", help="of speech: live, or best, which sees all of it (live)")
-    one.add_argument("--head", type=float, default=1.0, help="size of head motion, 0 to 3 (1)")
-    one.add_argument("--seed", type=int, default=0, help="of blinks, gaze, sway, and how a sentence is said")
-
-
-def _create_options(one: argparse.ArgumentParser) -> None:
-    one.add_argument("source", help="30 s to 5 min of video of one person, or a photo")
-    one.add_argument("-o", "--output", required=True, help="avatar to write, ending in .avatar")
-    one.add_argument("--minutes", type=float, default=5.0, help="of learning, at most (5)")
-    one.add_argument("--size", dest="networks", default="base", help="of the networks: small, base, large (base)")
-    one.add_argument("--canvas", type=size, default=(360, 640), help="360x640, or 384x672 (360x640)")
-    one.add_argument("--teacher", default="mesh", help="who animates a photo (mesh)")
-    one.add_argument(
-        "--driver", action="append", default=[], metavar="FILE", help="moves a photo too: speech, video or motion"
-    )
-    one.add_argument("--scratch", action="store_true", help="start from chance, not from the weights that ship")
-    one.add_argument("--resume", action="store_true", help="go on with a creation that was stopped")
-    one.add_argument("--run", dest="run_folder", help="folder for what lies in between (OUTPUT with .run)")
-    one.add_argument("--keep", action="store_true", help="leave that folder in place, to go on or to evaluate")
-    one.add_argument("--report", help="page about the avatar (OUTPUT with .report.html)")
-    one.add_argument("--name", default="", help="of the avatar (the source's)")
-    one.add_argument("--maker", default="", help="who makes it (this user)")
-    one.add_argument("--consent", help="by whose consent, in your own words")
-    one.add_argument("--licence", help="under which the avatar may be used")
-    one.add_argument("--seed", type=int, default=0, help="of every random choice")
-
-
 def _looks(given: argparse.Namespace) -> dict[str, Any]:
-    names = "size fps face motion_scale head blink seed renderer threads emotion style quality".split()
+    names = ("size", "fps", "face", "motion_scale", "head", "blink", "seed", "renderer", "threads", "background",
+             "format", "emotion", "style", "quality")  # fmt: skip
     return {name: getattr(given, name) for name in names}
 
 
 def animate(given: argparse.Namespace) -> int:
     """Photo and driver to video."""
     from liveface import session
+    from liveface.errors import SignalError
     from liveface.signals.media import local_copy
+    from liveface.trackers import is_place, listening, open_tracker
 
     meter = Meter(quiet=given.quiet)
-    with local_copy(given.driver) as driver:
+    opened: Any
+    if is_place(given.driver):
+        dials = session.Options(**_looks(given)).dials
+        opened = listening(open_tracker(given.driver, given.fps, dials, given.seconds))
+    elif given.seconds is not None:
+        raise SignalError(f"--seconds is for trackers such as livelink:11111, and {given.driver} ends by itself.")
+    else:
+        opened = local_copy(given.driver)
+    with opened as driver:
         report = session.animate(given.photo, driver, given.output, progress=meter, **_looks(given))
     meter.close()
     if not given.quiet:
@@ -274,11 +206,14 @@ def create(given: argparse.Namespace) -> int:
 def track(given: argparse.Namespace) -> int:
     """Video to motion."""
     from liveface import session
+    from liveface.errors import SignalError
 
+    if given.output is None and given.send is None:
+        raise SignalError("track was told neither a file nor a receiver; expected -o NAME.csv, or --send PLACE.")
     meter = Meter(quiet=given.quiet)
-    motion = session.track(given.video, given.output, fps=given.fps, progress=meter)
+    motion = session.track(given.video, given.output, fps=given.fps, send=given.send, progress=meter)
     meter.close()
-    return _told(given, motion)
+    return _told(given, given.output or given.send, motion)
 
 
 def listen(given: argparse.Namespace) -> int:
@@ -289,12 +224,14 @@ def listen(given: argparse.Namespace) -> int:
     chosen = {name: getattr(given, name) for name in ("seed", "emotion", "style", "quality", "head")}
     motion = session.listen(given.sound, given.output, idle=not given.no_idle, progress=meter, **chosen)
     meter.close()
-    return _told(given, motion)
+    return _told(given, given.output, motion)
 
 
-def _told(given: argparse.Namespace, motion: Any) -> int:
+def _told(given: argparse.Namespace, where: str, motion: Any) -> int:
     if not given.quiet:
-        sys.stderr.write(f"{given.output}: {len(motion)} frames at {motion.fps:g} fps, {motion.duration_s:.1f} s\n")
+        sys.stderr.write(
+            f"{given.output or given.send}: {len(motion)} frames at {motion.fps:g} fps, {motion.duration_s:.1f} s\n"
+        )
     return 0
 
 

@@ -139,6 +139,11 @@ class Driver:
         """Whether the output gets a sound track."""
         return self.info.audio_rate_hz > 0
 
+    @property
+    def repeats(self) -> bool:
+        """Whether the same object given again asks for the same picture again, because a frame was missed."""
+        return False
+
     def stream(
         self, clock: Clock, photo: Motion | None = None, behaviour: Behaviour | None = None
     ) -> Iterator[tuple[Motion, AudioBlock | None]]:

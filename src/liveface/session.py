@@ -14,7 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -35,11 +35,23 @@ from liveface.errors import FaceError, SignalError, SinkError
 from liveface.motion.files import save_motion
 from liveface.motion.idle import IdleMotion
 from liveface.motion.solve import MotionSolver
+from liveface.pipes import CAMERA, FORMATS, CameraSink, RawSink, raw_format
 from liveface.render import renderers
+from liveface.render.background import ALPHA, Background, check_background
 from liveface.signals.media import OUTPUT_RATE_HZ, probe, read_audio, read_video
 from liveface.sinks import VideoSink
-from liveface.subject import Subject, article, chosen_renderer, fit, open_renderer, open_subject, video_size
-from liveface.types import AudioBlock, Frame, Motion
+from liveface.subject import (
+    Subject,
+    article,
+    chosen_renderer,
+    fit,
+    open_renderer,
+    open_subject,
+    read_photo,
+    video_size,
+)
+from liveface.trackers import is_place, open_tracker, sent
+from liveface.types import AudioBlock, Frame, Motion, Pixels
 
 SIZES = {"portrait": (360, 640), "tall": (384, 672), "square": (512, 512)}
 MIN_SIDE, MAX_SIDE = 64, 1920
@@ -51,6 +63,7 @@ _log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int], None]
 """Takes the frames done and the frames expected; 0 when unknown."""
+AnySink: TypeAlias = VideoSink | RawSink | CameraSink
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +83,8 @@ class Options:
         style: for speech, such as "articulation:1,smile:0.5".
         quality: for speech, "live" or "best".
         threads: CPU threads of networks, decoder and encoder.
+        background: "#rrggbb", a picture file or "alpha" (none) in place of the photo's own; None keeps that.
+        format: of raw frames instead of an MP4, one of `liveface.pipes.FORMATS`; None goes by the output's name.
     """
 
     size: tuple[int, int] | None = None
@@ -84,6 +99,8 @@ class Options:
     style: str = ""
     quality: str = "live"
     threads: int = 1
+    background: str | None = None
+    format: str | None = None
 
     def __post_init__(self) -> None:
         if self.fps not in RATES:
@@ -100,6 +117,10 @@ class Options:
             raise SignalError(f"there is no renderer {self.renderer!r}; expected {', '.join(renderers())}.")
         if not 1 <= self.threads <= 64:
             raise SignalError(f"{self.threads} threads is not usable; expected 1 to 64.")
+        if self.format not in (None, *FORMATS):
+            raise SignalError(f"there is no format {self.format!r}; expected {', '.join(FORMATS)}.")
+        if self.background is not None:
+            check_background(self.background)
         _ = self.dials
 
     def suited(self, subject: Subject) -> Options:
@@ -203,6 +224,9 @@ class Session:
         self.renderer = open_renderer(
             subject, self.options.renderer, self._size, self.options.face, self.options.threads
         )
+        wanted, self._background = self.options.background, None
+        if wanted is not None:
+            self._background = Background(wanted, self.renderer.plate, read_photo)
         if self.renderer.faces > 1 and self.options.face is None:
             _log.warning("the photo has %d faces; the largest is used (--face N takes another).", self.renderer.faces)
 
@@ -217,15 +241,35 @@ class Session:
         source = self.open(driver)
         stages = stages or Stages()
         state = self.renderer.start()
-        waiting: list[AudioBlock | None] = []
+        waiting: list[tuple[AudioBlock | None, Pixels | None]] = []
+        shown: tuple[Motion, Frame] | None = None
+        count = 0
         for motion, sound in self._flushed(source.stream(stages.add, self.renderer.photo, self.behaviour)):
+            if source.repeats and shown is not None and shown[0] is motion:
+                yield replace(shown[1], index=count), sound
+                count += 1
+                continue
             since = time.perf_counter()
+            matte = None if self._background is None else self.renderer.matte(state, motion)
             state, frames = self.renderer.step(state, motion)
             stages.add("render", time.perf_counter() - since)
-            waiting.append(sound)
+            waiting.append((sound, matte))
             for frame in frames:
-                pixels = fit(frame.pixels, self._size)
-                yield replace(frame, pixels=pixels, fps=float(self.options.fps)), waiting.pop(0)
+                heard, behind = waiting.pop(0)
+                done = self._finished(frame, behind, count, stages)
+                shown = (motion, done)
+                yield done, heard
+                count += 1
+
+    def _finished(self, frame: Frame, matte: Pixels | None, index: int, stages: Stages) -> Frame:
+        """A frame before its background, of the video's size."""
+        pixels, alpha = frame.pixels, None
+        if self._background is not None and matte is not None:
+            since = time.perf_counter()
+            pixels, alpha = self._background.behind(pixels, matte)
+            stages.add("background", time.perf_counter() - since)
+        alpha = None if alpha is None else fit(alpha, self._size)
+        return Frame(fit(pixels, self._size), index, float(self.options.fps), alpha)
 
     def _flushed(
         self, stream: Iterator[tuple[Motion, AudioBlock | None]]
@@ -247,20 +291,35 @@ class Session:
         elapsed = time.perf_counter() - since
         return Report(Path(output), sink.frames, self.options.fps, elapsed, stages.summary(), source.kind)
 
-    def _sink(self, output: str | Path, source: Driver) -> VideoSink:
+    def _sink(self, output: str | Path, source: Driver) -> AnySink:
         return open_sink(output, self.options, source)
 
 
-def open_sink(output: str | Path, options: Options, source: Driver) -> VideoSink:
-    """The video file that `source` will fill, of the size in `options`; with a sound track when it has sound."""
+def open_sink(output: str | Path, options: Options, source: Driver) -> AnySink:
+    """What `source` will fill, of the size and format in `options`; an MP4 has a sound track when `source` has sound.
+
+    Args:
+        output: a file, "-" for standard output, or "camera" for a virtual camera ("camera:DEVICE").
+
+    Raises:
+        SinkError: an output that does not go with the options.
+    """
     assert options.size is not None
+    name, _, device = str(output).partition(":")
+    kind = raw_format(output, options.format)
+    if options.background == ALPHA and kind != "rgba":
+        raise SinkError("an alpha channel was asked for, which only raw frames hold; expected --format rgba with it.")
+    if name == CAMERA:
+        return CameraSink(device, options.size, options.fps, paced=not source.repeats)
+    if kind is not None:
+        return RawSink(output, options.size, options.fps, kind)
     rate = OUTPUT_RATE_HZ if source.has_sound else None
     return VideoSink(output, options.size, options.fps, rate, options.threads)
 
 
 def _write(
     stream: Iterator[tuple[Frame, AudioBlock | None]],
-    sink: VideoSink,
+    sink: AnySink,
     source: Driver,
     stages: Stages,
     progress: Progress | None,
@@ -314,6 +373,8 @@ def _driver(driver: str | Path | Driver, options: Options) -> Driver:
         if driver.fps != options.fps:
             raise SignalError(f"a driver at {driver.fps:g} fps was given for a video at {options.fps}; open it anew.")
         return driver
+    if is_place(driver):
+        return open_tracker(driver, options.fps, options.dials)
     return open_driver(driver, options.fps, options.dials, options.threads)
 
 
@@ -327,6 +388,7 @@ def track(
     output: str | Path | None = None,
     *,
     fps: float | None = None,
+    send: str | None = None,
     progress: Progress | None = None,
 ) -> Motion:
     """Read the motion of the face in a video; with `output` (.csv or .lfm), store it too.
@@ -334,6 +396,7 @@ def track(
     Args:
         video: a video of one person, or of several, of whom the largest face is followed.
         output: a Live Link Face CSV, or an .lfm file.
+        send: whom to send it to as it comes, in the video's own time: "livelink:HOST:PORT" or "vmc:HOST:PORT".
         fps: rate of the motion; None keeps the video's own, up to 60.
         progress: called after every frame with the frames done and expected.
     """
@@ -348,6 +411,8 @@ def track(
     if not solver.person.frames:
         raise FaceError(f"{Path(video).name} shows no face in its first seconds; expected a video of a face.")
     motions = follow(frames, solver, lambda *_: None)
+    if send is not None:
+        motions = sent(motions, send, rate)
     motion = _gather(motions, frames.frames_estimate, progress)
     if output is not None:
         save_motion(motion, output)

@@ -101,7 +101,7 @@ class VideoSink:
         self.frames = 0
         self._rate = Fraction(fps).limit_denominator(1001)
         self._threads = threads
-        self._target = _Target(str(path))
+        self._target = Target(str(path))
         self._sound = _Sound(audio_rate_hz or 0)
         self._container: OutputContainer | None = None
         if not all(16 <= side <= MAX_SIDE and side % 2 == 0 for side in size):
@@ -233,11 +233,17 @@ class VideoSink:
         return self._target.error(error)
 
 
-class _Target:
-    """The file behind a sink: a temporary one that takes its name at the end, or a stream that cannot be taken back."""
+class Target:
+    """The file behind a sink: a temporary one that takes its name at the end, or a stream that cannot be taken back.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        name: as given; "-" is standard output.
+        suffixes: one of which the name of a file ends in; None allows any.
+    """
+
+    def __init__(self, name: str, suffixes: tuple[str, ...] | None = SUFFIXES) -> None:
         self.name = name
+        self._suffixes = suffixes
         self.temporary: Path | None = None
         self.stream: IO[bytes] | None = None
         self.final = Path(name)
@@ -256,7 +262,7 @@ class _Target:
             if self.final.exists() and not self.final.is_file():  # a device or a named pipe
                 self.stream = cast(IO[bytes], _WriteOnly(self.final.open("wb", buffering=0)))
                 return self.stream
-            if self.final.suffix.lower() not in SUFFIXES:
+            if self._suffixes is not None and self.final.suffix.lower() not in self._suffixes:
                 raise SinkError(f"{self.name} does not end in .mp4; expected an MP4, all that is written: rename it.")
             if not self.final.parent.is_dir():
                 raise SinkError(f"there is no folder {self.final.parent}; expected an existing one: create it first.")
@@ -322,6 +328,9 @@ class _WriteOnly:
             written += self._stream.write(view[written:]) or 0
         return written
 
+    def flush(self) -> None:
+        self._stream.flush()
+
     def close(self) -> None:
         self._stream.flush()
 
@@ -385,15 +394,16 @@ def to_yuv420(pixels: Pixels) -> npt.NDArray[np.uint8]:
 
 def synthetic_metadata() -> dict[str, str]:
     """The remarks every output carries."""
-    program = _program()
+    maker = program()
     return {
-        "comment": f"Synthetic media made by {program}",
+        "comment": f"Synthetic media made by {maker}",
         "description": f"Synthetic talking portrait. Digital source type: {SOURCE_TYPE}",
-        "encoder": program,
+        "encoder": maker,
     }
 
 
-def _program() -> str:
+def program() -> str:
+    """Name and version of what made an output."""
     try:
         return f"liveface {version('liveface')}"
     except PackageNotFoundError:
@@ -406,7 +416,7 @@ def _xmp_box() -> bytes:
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
         '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
         'xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-        f'xmp:CreatorTool="{_program()}" Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta>'
+        f'xmp:CreatorTool="{program()}" Iptc4xmpExt:DigitalSourceType="{SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta>'
         '<?xpacket end="r"?>'
     ).encode()
     return (24 + len(packet)).to_bytes(4, "big") + b"uuid" + XMP_BOX + packet

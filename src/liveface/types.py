@@ -195,16 +195,23 @@ class AudioBlock:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture: `pixels` uint8 `[H, W, 3]` sRGB; `index` and `fps` are the truth, seconds are derived."""
+    """One picture: `pixels` uint8 `[H, W, 3]` sRGB; `index` and `fps` are the truth, seconds are derived.
+
+    `alpha` is uint8 `[H, W]`, 255 where the person is, for frames without a background (colours are not multiplied by
+    it); None is a whole picture.
+    """
 
     pixels: Pixels
     index: int = 0
     fps: float = HOUSE_FPS
+    alpha: Pixels | None = None
 
     def __post_init__(self) -> None:
         if self.pixels.dtype != np.uint8 or self.pixels.ndim != 3 or self.pixels.shape[2] != 3:
             shape, dtype = self.pixels.shape, self.pixels.dtype
             raise SignalError(f"frame has shape {shape} and type {dtype}; expected (height, width, 3) and uint8.")
+        if self.alpha is not None and (self.alpha.dtype != np.uint8 or self.alpha.shape != self.pixels.shape[:2]):
+            raise SignalError(f"frame has an alpha of shape {self.alpha.shape}; expected {self.pixels.shape[:2]}.")
 
     @property
     def time_s(self) -> float:

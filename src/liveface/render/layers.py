@@ -9,6 +9,7 @@ border of the face mesh. It is inverted on a coarse grid by fixed-point iteratio
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -102,17 +103,37 @@ class PersonLayer:
             shift: `[2]` the head's shift in the picture, which the shoulders follow in part.
         Returns: uint8 `[H, W, 3]`.
         """
+        low, high, maps = self._maps(moved_nodes, moved_oval, rigid_oval, shift)
+        moved = cv2.remap(self._layer, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        picture = self.plate.copy()
+        cover(moved, picture[low[1] : high[1], low[0] : high[0]])
+        return picture
+
+    def matte(self, moved_nodes: Array, moved_oval: Array, rigid_oval: Array, shift: Array) -> Pixels:
+        """Where the person is in what `paint` makes of the same arguments, uint8 `[H, W]`."""
+        low, high, maps = self._maps(moved_nodes, moved_oval, rigid_oval, shift)
+        alpha = np.zeros(self._size[::-1], np.uint8)
+        alpha[low[1] : high[1], low[0] : high[0]] = cv2.remap(
+            self._alpha, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        return alpha
+
+    @cached_property
+    def _alpha(self) -> Pixels:
+        return np.ascontiguousarray(self._layer[..., 3])
+
+    def _maps(
+        self, moved_nodes: Array, moved_oval: Array, rigid_oval: Array, shift: Array
+    ) -> tuple[list[int], list[int], tuple[Array, Array]]:
+        """The box that the person may touch, as its low and high corners, and where its pixels come from."""
         share = self.rigid[:, None]
         field = (moved_nodes - self.nodes) * share + shift * (BODY_FOLLOW * (1 - share))
         field += (self._nearest @ (moved_oval - rigid_oval)) * (self._reach * self.rigid)[:, None]
         body = (self.nodes + field)[self._body]
         low = np.floor(np.clip(body.min(0) - CELL_PX, 0, np.array(self._size) - 1)).astype(int)
         high = np.ceil(np.clip(body.max(0) + CELL_PX, low + 1, self._size)).astype(int)
-        map_x, map_y = self._inverse(field.reshape(*self._shape, 2), low.tolist(), high.tolist())
-        moved = cv2.remap(self._layer, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        picture = self.plate.copy()
-        cover(moved, picture[low[1] : high[1], low[0] : high[0]])
-        return picture
+        corners: tuple[list[int], list[int]] = (low.tolist(), high.tolist())
+        return *corners, self._inverse(field.reshape(*self._shape, 2), *corners)
 
 
 class Inverse:

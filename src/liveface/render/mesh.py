@@ -142,10 +142,7 @@ class MeshRenderer:
 
     def _draw(self, expression: Array, head: Array, gaze: Array) -> Pixels:
         rig = self._rig
-        formed = self._form(expression)
-        posed = rig.pose(np.concatenate([formed, rig.rest, self._nodes]), head)
-        points, rigid, nodes = np.split(rig.project(posed), [len(formed), 2 * len(formed)])
-        posed = posed[: len(formed)]
+        points, rigid, nodes, posed = self._pose(expression, head)
         shift = head[3:5] * rig.px_per_cm
         picture = self._person.paint(nodes, points[OVAL], rigid[OVAL], shift)
         uncover = np.float32(min(abs(float(head[1])) / UNCOVER_TURN, 1.0))
@@ -166,6 +163,25 @@ class MeshRenderer:
         if lips_seen > 0:
             self._own_mouth.paint(own if lips_seen < 1 else picture, points, posed[:, 2])
         return picture if lips_seen in (0, 1) else cv2.addWeighted(own, lips_seen, picture, 1 - lips_seen, 0)
+
+    @property
+    def plate(self) -> Pixels:
+        """The background without the person, uint8 `[H, W, 3]`."""
+        return self._person.plate
+
+    def matte(self, state: State, motion: Motion) -> Pixels:
+        """Where the person is in the picture that `step` makes of one frame of motion, uint8 `[H, W]`."""
+        del state
+        points, rigid, nodes, _ = self._pose(motion.expression[0], motion.head[0])
+        return self._person.matte(nodes, points[OVAL], rigid[OVAL], motion.head[0, 3:5] * self._rig.px_per_cm)
+
+    def _pose(self, expression: Array, head: Array) -> tuple[Array, Array, Array, Array]:
+        """Canvas pixels of the points, of the same without expression, and of the person's grid; points in cm."""
+        rig = self._rig
+        formed = self._form(expression)
+        posed = rig.pose(np.concatenate([formed, rig.rest, self._nodes]), head)
+        points, rigid, nodes = np.split(rig.project(posed), [len(formed), 2 * len(formed)])
+        return points, rigid, nodes, posed[: len(formed)]
 
     def _form(self, expression: Array) -> Array:
         """The photo's points `[478, 3]` with an expression, before the head moves."""

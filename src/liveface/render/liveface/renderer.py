@@ -21,7 +21,7 @@ from liveface.render.liveface.compositor import ENDS, Compositor, half
 from liveface.render.liveface.controls import Controls
 from liveface.render.liveface.paste import faded, paste, to_rgba
 from liveface.render.liveface.regions import CONTROL_SIZES, REGIONS
-from liveface.render.liveface.rig import Rig
+from liveface.render.liveface.rig import Posed, Rig
 from liveface.runtime import Arrays, Step
 from liveface.tflite import integer_ends
 from liveface.types import ARKIT_NAMES, Array, Frame, Motion, MotionSpec, Pixels, State, arkit_spec
@@ -157,8 +157,7 @@ class LiveFaceRenderer:
         since = time.perf_counter()
         index = int(state["index"])
         time_s = index / motion.fps
-        motion = self.avatar.about.reach.motion(_within_reach(motion))
-        posed = self.rig.pose(motion, self.shoulders(motion.head[0], time_s))
+        motion, posed = self._pose(motion, time_s)
         held = {name.removeprefix("controls/"): value for name, value in state.items() if name.startswith("controls/")}
         phase = 2 * np.pi * self.avatar.about.behaviour.breaths_per_min / 60 * time_s
         held, controls = self._controls.step(held, motion, posed, breath=phase)
@@ -177,6 +176,20 @@ class LiveFaceRenderer:
         self._compositor(picture, alphas, below)
         self._tick("compositor", since)
         return after | {"index": np.asarray(index + 1, np.int64)}, picture
+
+    @property
+    def plate(self) -> Pixels:
+        """The background without the person, uint8 `[H, W, 3]`."""
+        return self.rig.plate
+
+    def matte(self, state: State, motion: Motion) -> Pixels:
+        """Where the person is in the picture that `step` makes of `state` and one frame of motion, uint8 `[H, W]`."""
+        return self.rig.cover(self._pose(motion, int(state["index"]) / motion.fps)[1])
+
+    def _pose(self, motion: Motion, time_s: float) -> tuple[Motion, Posed]:
+        """Motion within reach, and the geometry it gives."""
+        motion = self.avatar.about.reach.motion(_within_reach(motion))
+        return motion, self.rig.pose(motion, self.shoulders(motion.head[0], time_s))
 
     def _tick(self, stage: str, since: float) -> float:
         now = time.perf_counter()

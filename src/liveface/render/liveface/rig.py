@@ -159,6 +159,14 @@ class Rig:
         cover(moved, picture[low:high])
         return picture
 
+    def cover(self, posed: Posed) -> Pixels:
+        """Where the person is in `base`, uint8 `[H, W]`."""
+        low, high = self._reach(posed.field)
+        maps = self._maps(posed.field, low, high)
+        alpha = np.zeros(self.size[::-1], np.uint8)
+        alpha[low:high] = cv2.remap(self.matte, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return alpha
+
     def source_of(self, posed: Posed, size: tuple[int, int]) -> tuple[Array, Array]:
         """Texture pixels x and y `[h, w]` that a pose shows, for a picture of the canvas in `size` (width, height)."""
         maps = self._maps(posed.field, 0, self.size[1])
