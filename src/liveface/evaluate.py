@@ -380,7 +380,7 @@ def evaluate_speech(
     faces: str | Path | None = None,
     progress: Progress | None = None,
 ) -> tuple[dict[str, object], str]:
-    """Everything about speech: all scores, hard sounds, languages; the report and a table beside the first model.
+    """All about speech: scores, hard sounds, languages, emotions; the report, and a table beside the first model.
 
     Args:
         data: the data folder; `LIVEFACE_DATA`, else `../shared/data`.

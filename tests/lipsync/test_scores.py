@@ -103,9 +103,10 @@ def test_a_table_shows_every_part_of_a_report():
         "robustness": {"8 kHz": {"correlation": 0.5}},
         "languages": {"de": {"p b m closed": 0.75}},
         "emotions": {"sad": {"apart_mm": 1.5}},
+        "best": {"median": {"correlation": 0.987}, "recall": report["recall"]},
     }
     text = "\n".join(table(full))
-    assert all(word in text for word in ("8 kHz", "0.75", "| sad"))
+    assert all(word in text for word in ("8 kHz", "0.75", "| sad", "0.987"))
     assert "first model" not in text
 
 

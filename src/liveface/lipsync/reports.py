@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Callable
 from pathlib import Path
 
 from liveface.lipsync.feelings import by_emotion
@@ -16,7 +15,7 @@ from liveface.lipsync.languages import by_language, spoken_clips
 from liveface.lipsync.scores import Speaks, measure, spread
 from liveface.lipsync.truth import held_out
 from liveface.motion.audio import SpeechToMotion
-from liveface.types import Array
+from liveface.motion.best import BestSpeech
 
 FIRST_MODEL = Path("bench/results/speech_first.json")
 FELT_CLIPS = 12  # for the table of emotions: this many, of as many speakers as there are
@@ -26,7 +25,7 @@ SPOKEN_PHONES = Path("bench/spoken_phones.json")
 def report(
     data: Path, out: Path | None = None, phones: Path | None = None, *, faces: Path | None = None,
     spoken: tuple[Path, Path] | None = None, model: Speaks | None = None,
-    feeling: Callable[[Array], Speaks] | None = None, hard: bool = True,
+    hard: bool = True,
 ) -> dict[str, object]:  # fmt: skip
     """Measure a speech model on the held-out recordings of `data`.
 
@@ -37,18 +36,20 @@ def report(
         faces: a tracking cache of `python -m liveface.train.faces`; without it every clip is tracked.
         spoken: folder of `tools/speak_phones.py` and `SPOKEN_PHONES`; without it, no languages.
         model: what is measured; without it, what ships.
-        feeling: gives the model for an emotion `[8]`; without it, no emotions.
-        hard: also the table of hardships.
+        hard: also the table of hardships and, of what ships, emotions and the best quality.
     """
-    model = SpeechToMotion() if model is None else model
-    late = round(float(getattr(model, "lookahead_ms", float("nan"))), 1)
+    told = SpeechToMotion() if model is None else model
+    late = round(float(getattr(told, "lookahead_ms", float("nan"))), 1)
     result: dict[str, object] = {"machine": platform.machine(), "lookahead_ms": late}
     clips = held_out(data, phones, faces)
-    result |= measure(model, clips, hard=hard)
-    if feeling is not None:
-        result["emotions"] = by_emotion(feeling, spread([clip for clip in clips if clip.phones], FELT_CLIPS))
+    result |= measure(told, clips, hard=hard)
+    if model is None and hard:
+        felt = spread([clip for clip in clips if clip.phones], FELT_CLIPS)
+        result["emotions"] = by_emotion(lambda emotion: SpeechToMotion(emotion=emotion), felt)
+        best = measure(BestSpeech(), clips, hard=False)
+        result["best"] = {name: best[name] for name in ("median", "speakers_mean", "recall", "gap_at_p_b_m_percent")}
     if spoken is not None:
-        result["languages"] = by_language(model, spoken_clips(*spoken))
+        result["languages"] = by_language(told, spoken_clips(*spoken))
     if out is not None:
         write(result, out)
     return result

@@ -30,13 +30,15 @@ def table(report: Report, before: Report | None = None) -> list[str]:
     if "median" not in report:
         return []
     columns = [("model", report, "median"), ("every speaker once", report, "speakers_mean")]
+    columns += [("best quality", report["best"], "median")] if "best" in report else []
     columns += [("first model", before, "median")] if before else []
     columns += [("another's sound", report, "shuffled"), ("mean face", report, "mean_face")]
     lines = ["", f"Speech to motion, medians over {report['clips']} held-out recordings.", ""]
     rows = [["", *(title for title, _, _ in columns)]]
     for key, text in _ROWS.items():
         rows.append([text, *(_number(source[part].get(key)) for _, source, part in columns if source)])
-    kinds = [("model", report, "model")] + ([("first model", before, "model")] if before else [])
+    kinds = [("model", report, "model")] + ([("best quality", report["best"], "model")] if "best" in report else [])
+    kinds += [("first model", before, "model")] if before else []
     kinds += [("another's sound", report, "shuffled"), ("true", report, "true")]
     shares = [["share of phones", *(title for title, _, _ in kinds)]]
     for name in report["recall"]["model"]:
