@@ -113,7 +113,7 @@ class FakeCamera:
 
     def __init__(self, width, height, fps, *, device=None, fmt=None):
         if device == "/dev/none":
-            raise RuntimeError("device not found\nline two.")
+            raise RuntimeError("device\nnot found. Line two.")
         self.shape, self.fps, self.device, self.fmt = (height, width, 3), fps, device, fmt
         FakeCamera.shown, self.waits, self.closed = [], 0, False
         FakeCamera.last = self
@@ -150,7 +150,7 @@ def test_frames_go_to_a_camera(package, paced):
 
 
 def test_no_camera_is_one_sentence(package, monkeypatch):
-    said = r"no virtual camera /dev/none .*device not found line two\); expected"
+    said = r"no virtual camera /dev/none .*device not found\); expected"
     with pytest.raises(DeviceError, match=said), CameraSink("/dev/none", SIZE, 30, paced=True):
         pass
     monkeypatch.setitem(sys.modules, "pyvirtualcam", None)

@@ -45,7 +45,9 @@ def opened(jaw=0.5):
 
 def datagram(kind, jaw=0.5, frame=0):
     if kind == "vmc":
-        return pack_vmc(*vmc_of_motion(opened(jaw)), frame / 60)
+        _, bones = vmc_of_motion(opened(jaw))
+        (whole,) = pack_vmc(dict.fromkeys(("jawOpen", "mouthClose", "browInnerUp"), jaw), bones, frame / 60)
+        return whole
     return pack_livelink(LiveLinkPacket(livelink_of_motion(opened(jaw)), frame=frame))
 
 

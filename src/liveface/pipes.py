@@ -144,9 +144,10 @@ class CameraSink:
         try:
             self._camera = package.Camera(*self._size, self._fps, device=device, fmt=package.PixelFormat.RGB)
         except (RuntimeError, ValueError, OSError) as error:
+            named = f"virtual camera {device}" if device else "virtual camera"
+            reason = " ".join(str(error).split()).partition(". ")[0].rstrip(".")
             raise DeviceError(
-                f"there is no virtual camera {device or ''} that can be written "
-                f"({' '.join(str(error).split())[:200].rstrip('.')}); expected one: on Linux `sudo modprobe "
+                f"there is no {named} that can be written ({reason}); expected one: on Linux `sudo modprobe "
                 "v4l2loopback` makes it, elsewhere OBS does; or pipe frames with -o - --format y4m."
             ) from error
         return self

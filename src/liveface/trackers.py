@@ -258,18 +258,17 @@ class MotionSender:
     def send(self, motion: Motion) -> None:
         """Send every frame of `motion`; none waits for its time."""
         for frame in motion:
-            self._sender.send(self._packed(frame))
+            for data in self._packed(frame):
+                self._sender.send(data)
             self.frames += 1
 
-    def _packed(self, frame: Motion) -> bytes:
+    def _packed(self, frame: Motion) -> list[bytes]:
         if self._kind == "vmc":
             return vmc.pack_vmc(*vmc_of_motion(frame), self.frames / self._fps)
         rate = (round(self._fps * 1000), 1000)
-        return livelink.pack_livelink(
-            livelink.LiveLinkPacket(
-                livelink_of_motion(frame), self._name, self._name, self._start + self.frames, 0.0, rate
-            )
-        )
+        at = self._start + self.frames
+        packet = livelink.LiveLinkPacket(livelink_of_motion(frame), self._name, self._name, at, 0.0, rate)
+        return [livelink.pack_livelink(packet)]
 
 
 def sent(motions: Iterable[Motion], place: str | Place, fps: float) -> Iterator[Motion]:

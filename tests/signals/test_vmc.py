@@ -16,6 +16,12 @@ EXAMPLE = bytes.fromhex(
 )  # fmt: skip
 
 
+def packed(blends, bones):
+    """A frame that fits one packet."""
+    (whole,) = pack_vmc(blends, bones, 1.0)
+    return whole
+
+
 def test_the_example_of_the_specification():
     (message,) = parse_osc(EXAMPLE)
     assert message.address == "/foo"
@@ -72,7 +78,7 @@ def test_deep_bundles_and_floods_are_refused():
 @settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 160))
 def test_any_bytes_are_messages_or_refused(noise, at):
-    whole = bytearray(pack_vmc({"jawOpen": 0.5}, {"Head": STILL}, 1.0))
+    whole = bytearray(packed({"jawOpen": 0.5}, {"Head": STILL}))
     whole[at : at + len(noise)] = noise
     for data in (noise, bytes(whole)):
         state = VmcState()
@@ -92,7 +98,7 @@ def test_blend_shapes_count_once_they_are_applied():
     assert not state.take(pack_osc([OscMessage("/VMC/Ext/Blend/Val", ("O", 1.0)), OscMessage("/VMC/Ext/T", (1.0,))]))
     assert state.take(pack_osc([OscMessage("/VMC/Ext/Blend/Apply")]))
     assert state.blends == {"A": 0.5, "O": 1.0}
-    assert state.take(pack_vmc({"A": 0.0}, {}, 2.0))
+    assert state.take(packed({"A": 0.0}, {}))
     assert state.blends == {"A": 0.0, "O": 1.0}
 
 
@@ -134,17 +140,28 @@ def test_a_sender_says_when_it_sees_nobody():
 )
 def test_a_wrong_message_spoils_its_packet_and_nothing_else(message):
     state = VmcState()
-    state.take(pack_vmc({"A": 0.25}, {"Head": STILL}, 0.0))
+    state.take(packed({"A": 0.25}, {"Head": STILL}))
     good = OscMessage("/VMC/Ext/Blend/Val", ("A", 1.0))
     with pytest.raises(SignalError):
         state.take(pack_osc([good, OscMessage("/VMC/Ext/Blend/Apply"), message]))
     assert state.blends == {"A": 0.25}
 
 
+def test_a_large_frame_goes_in_packets_that_no_network_divides():
+    blends = {f"{'mouthShrugLower' * 2}{at}": at / 100 for at in range(100)}
+    packets = pack_vmc(blends, {"Head": STILL}, 1.0)
+    assert max(map(len, packets)) < 1472
+    state = VmcState()
+    took = [state.take(data) for data in packets]
+    assert took[-1]
+    assert state.blends == pytest.approx(blends, abs=1e-6)
+    assert set(state.bones) == {"Head"}
+
+
 def test_endless_names_are_refused():
     state = VmcState()
-    for start in range(0, 500, 100):
-        state.take(pack_vmc({f"shape{at}": 0.0 for at in range(start, start + 100)}, {}, 0.0))
+    for name in range(510):
+        state.take(packed({f"shape{name}": 0.0}, {}))
     with pytest.raises(SignalError, match="512"):
-        state.take(pack_vmc({f"more{at}": 0.0 for at in range(100)}, {}, 0.0))
-    assert len(state.blends) == 500
+        state.take(packed({f"more{at}": 0.0 for at in range(10)}, {}))
+    assert len(state.blends) == 510

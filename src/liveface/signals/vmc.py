@@ -27,6 +27,7 @@ BONES = ("Spine", "Chest", "UpperChest", "Neck", "Head", "LeftEye", "RightEye")
 """Names of the bones that are kept, from the hips upwards."""
 MAX_NAMES = 512  # blend shapes of a sender
 MAX_NAME = 64  # letters
+MOST_SENT = 16  # messages in a packet of ours: with the longest names 1300 bytes, and 1472 pass every network
 MAX_VALUE = 10.0  # beyond it the unit is another one
 
 _VALUE, _APPLY, _BONE, _STATE = "/VMC/Ext/Blend/Val", "/VMC/Ext/Blend/Apply", "/VMC/Ext/Bone/Pos", "/VMC/Ext/OK"
@@ -80,17 +81,19 @@ class VmcState:
         return applied is not None or bool(bones)
 
 
-def pack_vmc(blends: dict[str, float], bones: dict[str, Array], time_s: float) -> bytes:
-    """A packet with one frame; the inverse of `VmcState.take`.
+def pack_vmc(blends: dict[str, float], bones: dict[str, Array], time_s: float) -> list[bytes]:
+    """One frame as packets that pass every network undivided; the inverse of `VmcState.take`.
 
     Args:
         blends: name to value; bones: name to quaternion `[4]`; time_s: since the sender began.
     """
-    messages: list[OscMessage] = [OscMessage(_STATE, (1,)), OscMessage("/VMC/Ext/T", (float(time_s),))]
+    messages = [OscMessage(_STATE, (1,)), OscMessage("/VMC/Ext/T", (float(time_s),))]
     for name, turn in bones.items():
         messages.append(OscMessage(_BONE, (name, 0.0, 0.0, 0.0, *(float(value) for value in turn))))
     messages += [OscMessage(_VALUE, (name, float(value))) for name, value in blends.items()]
-    return pack_osc([*messages, OscMessage(_APPLY)])
+    messages.append(OscMessage(_APPLY))
+    packets = [messages[at : at + MOST_SENT] for at in range(0, len(messages), MOST_SENT)]
+    return [pack_osc(part) for part in packets]
 
 
 def _blend(message: OscMessage) -> tuple[str, float]:
