@@ -139,8 +139,33 @@ def test_dials_do_what_they_say():
     assert np.abs(still.gaze - np.clip(space, -0.7, 0.7)).max() < 1e-4, "eyes keep their target when the head is held"
     led = turned(look=[1.0, 0.0])
     assert (led.gaze[-1] + np.tile(led.head[-1, :2], 2))[1] == pytest.approx(0.35, abs=0.02)
-    happy = turned(emotion={"happy": 1.0})
-    assert happy.coefficient("mouthSmileLeft")[-1] > plain.coefficient("mouthSmileLeft")[-1] + 0.3
+
+
+def smile(engine):
+    return float(engine._renderer.motions[-1].coefficient("mouthSmileLeft")[0])
+
+
+def test_an_emotion_shows_and_goes_whoever_drives(engine):
+    def run(seconds, jpeg=None):
+        for _ in range(round(seconds * HOUSE_FPS)):
+            if jpeg is not None:
+                engine.see(CameraPicture(jpeg, 0.0), engine.due_s())
+            shot = engine.tick(engine.due_s())
+        return shot
+
+    engine.tick(0.0)
+    run(0.5)
+    before = smile(engine)
+    engine.turn({"type": "set", "emotion": {"happy": 1.0}})
+    run(2.0)
+    assert smile(engine) > before + 0.3
+    assert run(2.0, face_jpeg()).source == "camera"
+    seen = smile(engine)
+    engine.turn({"type": "set", "emotion": {}})
+    assert run(2.0, face_jpeg()).source == "camera"
+    assert smile(engine) < seen - 0.3
+    run(3.0)
+    assert smile(engine) < before + 0.15
 
 
 def face_jpeg():

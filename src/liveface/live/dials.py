@@ -1,4 +1,4 @@
-"""`LiveDials`: what the sliders of the page do to a motion, whoever drives it."""
+"""`LiveDials`: what the sliders of the page do to a motion, whoever drives it; `Mood`: an emotion on a camera's."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ class LiveDials:
         head: size of head motion.
         gaze: size of glances.
         look: where the eyes look, x to the image's right and y down, each -1 to 1; None is where they please.
-        emotion: `[8]` intensities of `EMOTIONS`.
         fps: of the motion.
     """
 
@@ -34,7 +33,6 @@ class LiveDials:
     head: float = 1.0
     gaze: float = 1.0
     look: tuple[float, float] | None = None
-    emotion: Array = field(default_factory=lambda: np.zeros(len(EMOTIONS), np.float32))
     fps: float = 30.0
 
     def changed(self, said: dict[str, Any]) -> LiveDials:
@@ -42,15 +40,11 @@ class LiveDials:
         values: dict[str, Any] = {name: float(said[name]) for name in ("scale", "head", "gaze") if name in said}
         if "look" in said:
             values["look"] = None if said["look"] is None else (float(said["look"][0]), float(said["look"][1]))
-        if "emotion" in said:
-            emotion = np.array([float(said["emotion"].get(name, 0)) for name in EMOTIONS], np.float32)
-            emotion[0] = 0
-            values["emotion"] = emotion
         return replace(self, **values)
 
     def start(self) -> State:
-        """State before the first frame: the emotion's, and how much the eyes are led, and where to."""
-        return {**Emoter(self.fps).start(), "led": np.zeros(()), "target": np.zeros(2)}
+        """State before the first frame: how much the eyes are led, and where to."""
+        return {"led": np.zeros(()), "target": np.zeros(2)}
 
     def step(self, state: State, motion: Motion) -> tuple[State, Motion]:
         """One frame (`T = 1`) with the dials applied."""
@@ -58,7 +52,7 @@ class LiveDials:
         expression[:, ~_LIDS] *= self.scale
         head = motion.head * np.float32(self.head)
         space = motion.gaze + np.tile(motion.head[:, :2], 2)  # where the eyes look, whatever the head does
-        emoter, moved = self._emote(state, replace(motion, expression=np.clip(expression, 0, 1), head=head))
+        moved = replace(motion, expression=np.clip(expression, 0, 1), head=head)
         share = 1 - np.exp(-1 / (self.fps * LOOK_S))
         led, target = float(state["led"]), np.asarray(state["target"], np.float64)
         if self.look is not None:
@@ -68,14 +62,36 @@ class LiveDials:
         space = self.gaze * space * np.float32(1 - led) + np.float32(led) * np.tile(target, 2).astype(np.float32)
         gaze = (space - np.tile(moved.head[:, :2], 2)).astype(np.float32)
         seen = show_eyes(moved, lift_eyes(eyes_of(replace(moved, gaze=gaze))))
-        later: State = {**emoter, "led": np.array(led), "target": target}
-        return later, replace(seen, landmarks=None)
+        return {"led": np.array(led), "target": target}, replace(seen, landmarks=None)
 
-    def _emote(self, state: State, motion: Motion) -> tuple[State, Motion]:
-        """The emotion put on a neutral motion; what codes do not tell (one-sided mouths, lids) stays as it was."""
-        held = {name: state[name] for name in ("begun", "emotion", "mouth")}
+
+def emotion_of(said: dict[str, float]) -> Array:
+    """Intensities `[8]` of a message's emotion, checked by `wire.parse_control`."""
+    emotion = np.array([float(said.get(name, 0)) for name in EMOTIONS], np.float32)
+    emotion[0] = 0
+    return emotion
+
+
+@dataclass(frozen=True, slots=True)
+class Mood:
+    """An emotion put on a motion that has none of its own: a camera's. The speech network draws its own.
+
+    Attributes:
+        emotion: `[8]` intensities of `EMOTIONS`.
+        fps: of the motion.
+    """
+
+    emotion: Array = field(default_factory=lambda: np.zeros(len(EMOTIONS), np.float32))
+    fps: float = 30.0
+
+    def start(self) -> State:
+        """State before the first frame."""
+        return Emoter(self.fps).start()
+
+    def step(self, state: State, motion: Motion) -> tuple[State, Motion]:
+        """One frame (`T = 1`) with the emotion; what codes do not tell (one-sided mouths, lids) stays as it was."""
         neutral = codes_of(motion)
-        later, codes = Emoter(self.fps).step(held, neutral[0], self.emotion)
+        later, codes = Emoter(self.fps).step(state, neutral[0], self.emotion)
         shown = np.clip(np.asarray(later["emotion"], np.float32), 0, 1)
         if not self.emotion.any() and shown.max() < 1e-3:
             return later, motion

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from liveface.live.camera import CameraFace
-from liveface.live.dials import LiveDials
+from liveface.live.dials import LiveDials, Mood, emotion_of
 from liveface.live.recorder import SoundShelf
 from liveface.live.wire import CameraPicture
 from liveface.motion.audio import SpeechToMotion
@@ -110,6 +110,8 @@ class Engine:
         self.live = LiveSpeech(model(self._manner()), delay_s)
         self.dials, self.counts, self.epoch = LiveDials(), EngineCounts(), 0
         self._dialled = self.dials.start()
+        self._mood = Mood()
+        self._felt = self._mood.start()
         self._renderer, self._drawn = renderer, renderer.start()
         self._seen, self._shelf = _Seen(), SoundShelf()
         self._zero_s: float | None = None
@@ -135,6 +137,9 @@ class Engine:
     def turn(self, said: dict[str, Any]) -> None:
         """Move the dials as a message of the page says."""
         self.dials = self.dials.changed(said)
+        if "emotion" in said:
+            self._mood = Mood(emotion_of(said["emotion"]))
+            self.live.direct(emotion=self._mood.emotion)
         if "blink" in said and said["blink"] != self._blink:
             self._blink = float(said["blink"])
             self._refresh()
@@ -221,8 +226,9 @@ class Engine:
         seen = self._seen
         if seen.share > 0 and seen.motion is not None:
             share = np.float32(seen.share * seen.share * (3 - 2 * seen.share))
+            self._felt, felt = self._mood.step(self._felt, seen.motion)
             mixed = [
-                getattr(heard, name) * (1 - share) + getattr(seen.motion, name) * share
+                getattr(heard, name) * (1 - share) + getattr(felt, name) * share
                 for name in ("expression", "head", "gaze")
             ]
             return replace(heard, expression=mixed[0], head=mixed[1], gaze=mixed[2]), "camera"

@@ -11,7 +11,10 @@ export class Sound {
     this.mode = "none"; // "none", "microphone" or "file"
     this.sequence = 0;
     this.level = 0;
-    this.sends = []; // [end of the block on the audio clock, performance.now() when it was sent]
+    this.sends = []; // [end of the block by the stream's time, performance.now() when it was sent]
+    // Every source is a stream of its own: its times lie this many seconds after the audio clock's, and ten after those
+    // of the source before it, so that nobody takes it for the same sound going on.
+    this.base = 0;
     this.onend = () => {};
   }
 
@@ -27,9 +30,12 @@ export class Sound {
     await this.context.resume();
   }
 
-  // What is heard now, on the audio clock; `currentTime` alone jumps by a block of the sound card.
+  // What is heard now, by the stream's time; `currentTime` alone jumps by a block of the sound card.
   now() {
-    if (!this.context) return 0;
+    return this.context ? this.base + this.heard() : 0;
+  }
+
+  heard() {
     const { contextTime, performanceTime } = this.context.getOutputTimestamp();
     const passed = (performance.now() - performanceTime) / 1000;
     if (performanceTime > 0 && passed >= 0 && passed < 0.25) return contextTime + passed;
@@ -44,6 +50,7 @@ export class Sound {
     this.stream = await navigator.mediaDevices.getUserMedia({ audio: wanted });
     this.input = this.context.createMediaStreamSource(this.stream);
     this.input.connect(this.tap);
+    this.base += 10;
     this.mode = "microphone";
   }
 
@@ -56,7 +63,7 @@ export class Sound {
       const data = buffer.getChannelData(channel);
       for (let i = 0; i < data.length; i++) mono[i] += data[i] / buffer.numberOfChannels;
     }
-    this.playing = { mono, sent: 0, start: this.context.currentTime + LEAD };
+    this.playing = { mono, sent: 0, start: null }; // begins with the next tick, when nothing stands in the way
     this.source = new AudioBufferSourceNode(this.context, { buffer });
     this.source.connect(this.context.destination);
     this.source.onended = () => {
@@ -65,14 +72,14 @@ export class Sound {
         this.onend();
       }
     };
-    this.source.start(this.playing.start);
+    this.base += 10;
     this.mode = "file";
     return buffer.duration;
   }
 
   // How much of a file was heard, 0 to 1.
   progress() {
-    if (this.mode !== "file") return 0;
+    if (this.mode !== "file" || this.playing.start === null) return 0;
     const { mono, start } = this.playing;
     return Math.max(0, Math.min(1, ((this.now() - start) * this.context.sampleRate) / mono.length));
   }
@@ -83,7 +90,7 @@ export class Sound {
     this.sends = [];
     if (this.source) {
       this.source.onended = null;
-      this.source.stop();
+      if (this.playing.start !== null) this.source.stop();
       this.source.disconnect();
       this.source = null;
     }
@@ -92,22 +99,27 @@ export class Sound {
     this.input = this.stream = this.playing = null;
   }
 
-  // When the sound that ends at `time` on the audio clock was sent, or null.
+  // When the sound that ends at `time` was sent, or null.
   sentAt(time) {
     const found = this.sends.find((one) => one[0] >= time - 1e-6);
     return found ? found[1] : null;
   }
 
   tick({ start, samples }) {
-    if (this.mode === "microphone" && samples) this.pass(samples, start);
-    else if (this.mode === "file") this.pace(start);
+    if (this.mode === "microphone" && samples) this.pass(samples, start + this.base * this.context.sampleRate);
+    else if (this.mode === "file") this.pace();
   }
 
   // Send of a file what will be heard within `LEAD`.
-  pace(frame) {
+  pace() {
     const rate = this.context.sampleRate;
+    const now = this.base + this.context.currentTime;
+    if (this.playing.start === null) {
+      this.playing.start = now + LEAD;
+      this.source.start(this.context.currentTime + LEAD);
+    }
     const { mono, sent, start } = this.playing;
-    const until = Math.min(mono.length, Math.round(frame + (LEAD - start) * rate));
+    const until = Math.min(mono.length, Math.round((now + LEAD - start) * rate) + 1024);
     for (let at = sent; at < until; at += 1024) {
       const end = Math.min(until, at + 1024);
       this.pass(mono.subarray(at, end), Math.round(start * rate) + at);

@@ -544,5 +544,5 @@ async function begin() {
 }
 
 // For whoever measures or drives the page from outside: programs, tests, agents.
-globalThis.liveface = { measured, take, start, stop, interrupt, setSource, setEmotion, choose };
+globalThis.liveface = { link, measured, take, start, stop, interrupt, setSource, setEmotion, choose };
 begin();
