@@ -3,7 +3,8 @@
     python -m liveface.train.speech_ablation TEACHER STUDENT [--matched STUDENT] [--faces build/faces]
 
 Notable choices: all rows hear the same ears, begin from the same noise and run as streams, each frame after the frames
-they drew themselves; no gate and no idle life, so that the networks alone are judged; the first seconds of every clip,
+they drew themselves; the teacher's inertia is held back when it draws in several steps, as it is for the student, or
+its head walks away; no gate and no idle life, so that the networks alone are judged; the first seconds of every clip,
 because fifty steps a frame take long; times are those of one stream in torch on one thread, comparable with each other.
 """
 
@@ -32,7 +33,8 @@ from liveface.signals.features import FRAME_SAMPLES, log_mel
 from liveface.train.diffusion import like_noise, lowered
 from liveface.train.recipe import data_folder
 from liveface.train.speech_listener import hear
-from liveface.train.speech_streams import free_run
+from liveface.train.speech_streams import free_run, hold_back
+from liveface.train.speech_student import StudentOptions
 from liveface.types import Array
 
 SECONDS = 8
@@ -154,9 +156,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("bench/results/speech_ablation.json"))
     given = parser.parse_args()
     torch.set_num_threads(1)
-    teacher, student = load_online(given.teacher), load_online(given.student)
+    teacher, held, student = load_online(given.teacher), load_online(given.teacher), load_online(given.student)
+    hold_back(held, StudentOptions().held_back)
     rows = [Row("regression", teacher, 0)]
-    rows += [Row(f"teacher, {steps} step{'s' * (steps > 1)}", teacher, steps) for steps in (50, 8, 1)]
+    rows += [Row(f"teacher, {steps} steps", held, steps) for steps in (50, 8)] + [Row("teacher, 1 step", teacher, 1)]
     rows += [Row("teacher, both sides, 8 steps", teacher, 8, both=True)]
     if given.matched is not None:
         rows.append(Row("student, without distribution matching", load_online(given.matched), 1))

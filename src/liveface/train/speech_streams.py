@@ -49,6 +49,16 @@ class Heard:
         return Heard(hidden, mouth)
 
 
+@torch.no_grad()
+def hold_back(network: OnlineNet, factor: float) -> None:
+    """Scale the inertia of brows and head, in place.
+
+    Measured: a teacher that draws frames in 4 steps walks to 8 standard deviations within 10 s; with .85 of its inertia
+    its head stays within 0.2 units (0.02 rad) and its brows stir. In one step it needs no holding back.
+    """
+    network.inertia.copy_(torch.logit(network.inertia.sigmoid() * factor))
+
+
 @torch.inference_mode()
 def free_run(
     network: OnlineNet, told: tuple[Tensor, Tensor], noise: Tensor, steps: int = 1, begin: Tensor | None = None

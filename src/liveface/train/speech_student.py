@@ -27,7 +27,7 @@ from liveface.nets.online import Conditions, Memory, OnlineNet
 from liveface.train.diffusion import like_noise, lowered, noised
 from liveface.train.loop import CHECKPOINT, Run, averaged_weights
 from liveface.train.recipe import parse_options
-from liveface.train.speech_streams import free_run
+from liveface.train.speech_streams import free_run, hold_back
 from liveface.train.speech_teacher import TeacherOptions, TeacherTask, _soft, group_weights
 from liveface.train.speech_windows import Batch
 
@@ -45,6 +45,8 @@ class StudentOptions(TeacherOptions):
         teacher_steps: denoising steps of the teacher that are matched.
         match: weight of the teacher's drawings.
         lips_match: how much the mouth counts in them and in the difference of scores: it has true lips to stay with.
+        rest_match: how much brows and head count there.
+        held_back: factor on the teacher's inertia, without which its streams of several steps walk away.
         distribution: weight of the difference of scores; 0 leaves that out.
         stir, anchor: weights of how much brows and head stir in own streams, and of where they are on average.
         refresh: steps between new own streams.
@@ -52,8 +54,10 @@ class StudentOptions(TeacherOptions):
 
     teacher: str = "build/speech-teacher"
     teacher_steps: int = 4
+    held_back: float = 0.85
     match: float = 1.0
     lips_match: float = 0.3
+    rest_match: float = 0.5
     distribution: float = 0.1
     stir: float = 0.01
     anchor: float = 0.5
@@ -74,6 +78,7 @@ class StudentTask(TeacherTask):
         self.teacher.load_state_dict(averaged_weights(folder / CHECKPOINT))
         self.teacher.requires_grad_(requires_grad=False)
         self.network.load_state_dict(self.teacher.state_dict())
+        hold_back(self.teacher, self.options.held_back)
         self.pool: list[tuple[Batch, tuple[Tensor, Tensor], Tensor, Tensor]] = []
         if self.options.distribution:
             score = copy.deepcopy(self.network)
@@ -161,7 +166,9 @@ class StudentTask(TeacherTask):
                          torch.ones(made.shape[:2]))  # fmt: skip
         rest = _soft((made - wanted)[..., mouth.stop :], 0.1)
         sway = _soft((made[:, 1:] - made[:, :-1] - wanted[:, 1:] + wanted[:, :-1])[..., mouth.stop :], 0.1)
-        return self.options.lips_match * (lips["lips"] + lips["speed"]) + rest.mean() + 2 * sway.mean()
+        return self.options.lips_match * (lips["lips"] + lips["speed"]) + self.options.rest_match * (
+            rest.mean() + 2 * sway.mean()
+        )
 
     def _distribution(
         self, made: Tensor, taught: tuple[Conditions, Memory], given: tuple[Batch, tuple[Tensor, Tensor]],
@@ -181,7 +188,7 @@ class StudentTask(TeacherTask):
             own = score.draw(told, noisy, level, score.remember(told.heard, *past), past).float()
             size = (made - likely).abs().mean((1, 2), keepdim=True).clamp(min=0.02)
             aim = made - (own - likely) / size
-        share = torch.ones(made.shape[-1])
+        share = torch.full((made.shape[-1],), self.options.rest_match)
         share[GROUPS["mouth"]] = self.options.lips_match
         return self.options.distribution * 0.5 * (share * (made - aim) ** 2).mean()
 
