@@ -1,9 +1,11 @@
 """Trackers, backgrounds and raw frames as a user types them."""
 
+import shlex
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -114,3 +116,13 @@ def test_no_virtual_camera_is_one_sentence(portrait, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
     said = told(capsys, "animate", portrait, weights.path("speech.flac"), "-o", "camera")
     assert "liveface[camera]" in said
+
+
+def test_the_commands_of_the_page_parse():
+    page = (Path(__file__).parents[1] / "docs" / "trackers.md").read_text("utf-8")
+    commands = [line.partition(" #")[0].partition(" | ")[0] for line in page.splitlines() if line[:9] == "liveface "]
+    assert len(commands) >= 10
+    for command in commands:
+        given = cli.parser().parse_args(shlex.split(command)[1:])
+        assert callable(given.run)
+        assert given.verb != "animate" or given.background in (None, "alpha", "#00b140", "office.jpg")

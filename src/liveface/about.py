@@ -134,6 +134,7 @@ def examine() -> tuple[list[str], bool]:
         f"processor: {processor()}, {os.cpu_count()} cores, {memory:.0f} GB memory",
         "packages: " + ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
         f"training: {'torch ' + _version('torch') if _version('torch') != 'missing' else 'not installed (optional)'}",
+        f"virtual camera: {_camera()}",
         f"room in {Path.cwd()}: {shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB",
     ]
     try:
@@ -157,6 +158,11 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "missing"
+
+
+def _camera() -> str:
+    found = _version("pyvirtualcam")
+    return "not installed (optional)" if found == "missing" else f"pyvirtualcam {found}"
 
 
 def _encoder(name: str) -> bool:
