@@ -74,8 +74,9 @@ def test_neck_and_head_add_up():
     assert both.head[0, 1] == pytest.approx(-0.35, abs=1e-5)
 
 
-def test_names_count_in_any_case():
-    blends = {name.upper(): 0.5 for name in ARKIT_INDEX}
+@pytest.mark.parametrize("written", [str.upper, lambda name: name.replace("Left", "_L").replace("Right", "_R")])
+def test_names_count_as_trackers_write_them(written):
+    blends = {written(name): 0.5 for name in ARKIT_INDEX}
     np.testing.assert_allclose(motion_of_vmc(blends, {}).expression, 0.5)
 
 

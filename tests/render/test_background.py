@@ -2,9 +2,12 @@ import cv2
 import numpy as np
 import pytest
 
+from liveface import weights
 from liveface.errors import SignalError
 from liveface.render.background import Background, check_background
 from liveface.signals.image import read_image
+from liveface.subject import chosen_renderer, open_renderer, open_subject
+from liveface.types import Motion
 
 GREY = np.full((96, 64, 3), 200, np.uint8)
 
@@ -78,3 +81,22 @@ def test_a_picture_fills_the_frame_from_its_middle(tmp_path):
 def test_what_is_no_background_is_refused(wanted):
     with pytest.raises(SignalError, match="neither a colour nor a picture"):
         check_background(wanted)
+
+
+@pytest.mark.parametrize("name", ["portrait.jpg", "ada.avatar"])
+def test_renderers_tell_where_the_person_is(name):
+    subject = open_subject(weights.path(name))
+    renderer = open_renderer(subject, chosen_renderer(subject, None), (360, 640))
+    aside = Motion.rest()
+    aside.head[0, 3] = 3.0  # centimetres to the image's right
+    state, middles = renderer.start(), []
+    for motion in (Motion.rest(), aside):
+        matte = renderer.matte(state, motion)
+        state, (frame,) = renderer.step(state, motion)
+        assert matte.shape == frame.pixels.shape[:2]
+        assert matte[5, 5] == 0
+        assert matte[300, 180] == 255
+        wall = np.abs(frame.pixels[matte == 0].astype(int) - renderer.plate[matte == 0])
+        assert wall.mean() < 2
+        middles.append(np.nonzero(matte[200] > 127)[0].mean())
+    assert 5 < middles[1] - middles[0] < 60

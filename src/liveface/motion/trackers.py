@@ -5,8 +5,8 @@ Notable choices:
 - VMC's axes are Unity's, in which an avatar looks along z. The house's axes, seen from the camera it looks at, are
   exactly those turned through a point, and a turn through a point leaves rotations as they are: the product of the
   bones from spine to head is the head's rotation in the house's frame.
-- ARKit's names count, in any case. A sender with few of them speaks in VRM's presets instead: vowels become the mouth
-  of their viseme, feelings that of the written emotions.
+- ARKit's names count, in any case, with `_L` for `Left` too. A sender with few of them speaks in VRM's presets instead:
+  vowels become the mouth of their viseme, feelings that of the written emotions.
 - Positions are left aside: those of a VMC avatar's bones are of its own body, and Live Link Face sends none.
 """
 
@@ -33,6 +33,7 @@ _FEELINGS = {
     "joy": "happy", "happy": "happy", "fun": "happy", "relaxed": "happy", "angry": "angry", "sorrow": "sad",
     "sad": "sad", "surprised": "surprised",
 }  # fmt: skip
+_BLINKS = {"blink": ("Left", "Right"), "blinkleft": ("Left",), "blinkright": ("Right",)}
 _MILD = {"fun": 0.6, "relaxed": 0.4}  # presets that are less than the emotion they stand for
 _TURN = ("Spine", "Chest", "UpperChest", "Neck", "Head")
 
@@ -106,12 +107,18 @@ def quaternion_of(turn: Array) -> Array:
 
 def _expression(blends: dict[str, float]) -> Array:
     """The 52 coefficients that blend shapes mean."""
-    named = {name.lower(): value for name, value in blends.items()}
+    named = {_plain(name): value for name, value in blends.items()}
     expression = np.zeros(52, np.float32)
     known = [name for name in named if name in _BY_NAME]
     for name in known:
         expression[_BY_NAME[name]] = named[name]
     return expression if len(known) >= FEW_NAMES else np.maximum(expression, _presets(named))
+
+
+def _plain(name: str) -> str:
+    """A name in small letters, its side written out: `Blink_L` and `blinkLeft` are one."""
+    name = name.lower()
+    return name[:-2] + {"_l": "left", "_r": "right"}[name[-2:]] if name.endswith(("_l", "_r")) else name
 
 
 def _presets(named: dict[str, float]) -> Array:
@@ -127,8 +134,8 @@ def _presets(named: dict[str, float]) -> Array:
         elif name in _FEELINGS:
             at = EMOTIONS.index(_FEELINGS[name])
             feelings[at] = max(feelings[at], value * _MILD.get(name, 1.0))
-        elif name in ("blink", "blink_l", "blinkleft", "blink_r", "blinkright"):
-            for side in ("Left", "Right") if name == "blink" else ("Left",) if "l" in name[5:] else ("Right",):
+        elif name in _BLINKS:
+            for side in _BLINKS[name]:
                 at = ARKIT_INDEX[f"eyeBlink{side}"]
                 expression[at] = max(expression[at], value)
         elif name in LOOK:
