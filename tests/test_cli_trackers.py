@@ -102,6 +102,8 @@ def test_bad_places_backgrounds_and_lengths(portrait, tmp_path, capsys):
     speech = weights.path("speech.flac")
     assert "names no tracker" in told(capsys, "animate", portrait, "livelink:99999", "-o", out)
     assert "--seconds is for trackers" in told(capsys, "animate", portrait, speech, "-o", out, "--seconds", 2)
+    place = f"livelink:127.0.0.1:{free_port()}"
+    assert "--emotion does not change" in told(capsys, "animate", portrait, place, "-o", out, "--emotion", "happy")
     assert "neither a colour" in told(capsys, "animate", portrait, speech, "-o", out, "--background", "green")
     assert "--format rgba" in told(capsys, "animate", portrait, speech, "-o", out, "--background", "alpha")
     assert "no format" in told(capsys, "animate", portrait, speech, "-o", out, "--format", "yuv")

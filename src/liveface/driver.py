@@ -229,14 +229,14 @@ def open_driver(path: str | Path, fps: float, dials: Dials, threads: int = 1) ->
     if info.kind == "image" and info.frames <= 1:
         raise SignalError(f"{path.name} is a still picture; expected speech, a video or a motion file to drive with.")
     if info.kind == "motion":
-        _only_for_speech(path, "motion", dials)
+        only_for_speech(path, "motion", dials)
         frames = len(load_motion(path).resample(fps))
         return Driver("motion", path, info, fps, frames, dials, threads)
     if info.kind == "audio":
         check_heard(path)
         return Driver("speech", path, info, fps, round(info.audio_duration_s * fps), dials, threads)
     if has_face(path):
-        _only_for_speech(path, "a face", dials)
+        only_for_speech(path, "a face", dials)
         return Driver("video", path, info, fps, read_video(path, fps).frames_estimate, dials, threads)
     if not info.audio_rate_hz:
         raise FaceError(
@@ -248,7 +248,7 @@ def open_driver(path: str | Path, fps: float, dials: Dials, threads: int = 1) ->
     return Driver("speech", path, info, fps, round(info.audio_duration_s * fps), dials, threads)
 
 
-def _only_for_speech(path: Path, what: str, dials: Dials) -> None:
+def only_for_speech(path: Path, what: str, dials: Dials) -> None:
     """Refuse options that a driver would leave without effect."""
     given = [name for name in ("emotion", "style") if getattr(dials, name)]
     given += ["quality"] if dials.quality != QUALITIES[0] else []

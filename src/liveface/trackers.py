@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from liveface.driver import Clock, Dials, Driver
+from liveface.driver import Clock, Dials, Driver, only_for_speech
 from liveface.errors import SignalError
 from liveface.motion.behaviour import Behaviour
 from liveface.motion.tracked import TrackedFace
@@ -220,13 +220,14 @@ def open_tracker(place: str | Path | Place, fps: float, dials: Dials, seconds: f
     """A driver that listens; `seconds` None goes on until it is stopped.
 
     Raises:
-        SignalError: no such tracker, or its port cannot be had.
+        SignalError: no such tracker, its port cannot be had, or dials that are for speech.
     """
     place = place if isinstance(place, Place) else parse_place(place)
+    name = f"{place.kind}:{place.port}"
+    only_for_speech(Path(name), "a tracker", dials)
     with UdpPort(place.host, place.port):
         pass  # said at once, not after a photo is enrolled
     frames = 0 if seconds is None else max(1, round(seconds * fps))
-    name = f"{place.kind}:{place.port}"
     return TrackerDriver("tracker", Path(name), MediaInfo("motion", name), fps, frames, dials, place=place)
 
 
