@@ -1,5 +1,6 @@
 """The live server as a page and as a stranger meet it: over real sockets."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import urllib.error
 import urllib.request
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 import uvicorn
 from plain_face import PlainFace, babble
@@ -19,7 +21,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from liveface import weights
-from liveface.live import sessions
+from liveface.live import jobs, sessions
 from liveface.live.run import bound
 from liveface.live.server import Studio, make_app
 from liveface.live.wire import PictureMessage, pack_sound, unpack_picture
@@ -399,9 +401,92 @@ def test_a_job_animates_a_face_with_an_upload(served, tmp_path):
     assert ask(port, f"/api/jobs/{job['id']}")[0] == 404
 
 
+def test_an_avatar_is_made_of_an_upload_and_becomes_a_face(served, tmp_path, monkeypatch):
+    """The verb itself is stood in for by a script that says what the verb says; it has tests of its own."""
+    port, _ = served
+    avatar = weights.path("ben.avatar")
+    script = tmp_path / "create.py"
+    script.write_text(
+        "import shutil, sys, time\n"
+        "output = next(one[9:] for one in sys.argv if one.startswith('--output='))\n"
+        "sys.stderr.write('packing     40%  60 frames\\n')\n"
+        "sys.stderr.write('learning    50%  mouth 30.10 dB held out, sample ' + sys.argv[1] + '\\n')\n"
+        "sys.stderr.flush()\n"
+        "while not __import__('os').path.exists(sys.argv[1] + '.go'): time.sleep(.05)\n"
+        "if any('fail' in one for one in sys.argv): sys.exit('liveface: the photo shows nobody; expected a face.')\n"
+        f"shutil.copy({str(avatar)!r}, output)\n"
+    )
+    sample = tmp_path / "sample.png"
+    sample.write_bytes(b"\x89PNG")
+
+    def start(job):
+        command = [sys.executable, str(script), str(sample), f"--output={job.output}", f"--name={job.options['name']}"]
+        return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+    def until(job, *states):
+        deadline = time.monotonic() + 60
+        while job["state"] not in states and not job["sample"] and time.monotonic() < deadline:
+            time.sleep(0.05)
+            job = told(port, f"/api/jobs/{job['id']}")[1]
+        return job
+
+    monkeypatch.setattr(jobs, "start_creation", start)
+    monkeypatch.setattr(jobs, "can_create", lambda: True)
+    photo = json.loads(ask(port, "/api/uploads?name=me.jpg", "POST", weights.path("portrait.jpg").read_bytes())[2])
+    wanted = {"source": photo["id"], "name": "Me", "consent": "my own"}
+    assert told(port, "/api/avatars", "POST", {**wanted, "consent": ""})[0] == 422
+    assert told(port, "/api/avatars", "POST", {**wanted, "source": "none"})[0] == 404
+    job = until(told(port, "/api/avatars", "POST", wanted)[1], "failed")
+    assert (job["kind"], job["state"], job["stage"], job["share"]) == ("create", "running", "learning", 0.5)
+    assert ask(port, f"/api/jobs/{job['id']}/sample")[2] == b"\x89PNG"
+    (tmp_path / "sample.png.go").touch()
+    job = until({**job, "sample": False}, "done", "failed")
+    while job["state"] == "running":
+        job = told(port, f"/api/jobs/{job['id']}")[1]
+    assert (job["state"], job["error"]) == ("done", "")
+    faces = {one["id"]: one["name"] for one in told(port, "/api/faces")[1]["faces"]}
+    assert faces[job["face"]] == "Me"
+    assert ask(port, f"/api/faces/{job['face']}/avatar")[2] == avatar.read_bytes()
+    assert ask(port, "/api/faces/portrait/avatar")[0] == 404
+    job = told(port, "/api/avatars", "POST", {**wanted, "name": "to fail"})[1]
+    while job["state"] in ("waiting", "running"):
+        job = told(port, f"/api/jobs/{job['id']}")[1]
+    assert job["error"] == "the photo shows nobody; expected a face."
+    monkeypatch.setattr(jobs, "can_create", lambda: False)
+    assert "liveface[train]" in told(port, "/api/avatars", "POST", wanted)[1]["error"]
+
+
 def test_a_real_avatar_talks_to_a_page(tmp_path):
     with running(tmp_path) as (port, _):
         client = Client(port)
         client.text("welcome")
         assert client.picture(8).source == "idle"
         client.close()
+
+
+def test_a_browsers_recording_without_a_length_gets_one(served, tmp_path):
+    import av
+
+    with (tmp_path / "made.webm").open("wb") as file, av.open(Unseekable(file), "w", "webm") as made:
+        stream = made.add_stream("libvpx", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+        for index in range(45):
+            picture = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 4 * index, np.uint8), "rgb24")
+            made.mux(stream.encode(picture))
+        made.mux(stream.encode(None))
+    assert probe(tmp_path / "made.webm").duration_s == 0
+    port, studio = served
+    taken = json.loads(ask(port, "/api/uploads?name=me.webm", "POST", (tmp_path / "made.webm").read_bytes())[2])
+    assert taken["kind"] == "video"
+    assert abs(probe(studio.shelf.upload(taken["id"]).path).duration_s - 1.5) < 0.1
+    assert len(list(studio.folder.iterdir())) == 2  # the file of this test, and the upload
+
+
+class Unseekable:
+    """What a browser's recorder writes into."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def write(self, data):
+        return self._file.write(data)

@@ -22,7 +22,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from liveface.errors import LivefaceError, WireError
 from liveface.live.gate import Gate
-from liveface.live.jobs import OPTIONS, Busy, Job, Jobs
+from liveface.live.jobs import OPTIONS, Busy, Job, Jobs, can_create
 from liveface.live.sessions import LiveSession, Sessions
 from liveface.live.speak import MOST_TEXT, speak, speaker
 from liveface.live.subjects import MOST_BYTES, Listed, Shelf, Unknown, poster
@@ -50,6 +50,7 @@ class Health(Answer):
     version: str
     sessions: int
     most_sessions: int
+    create: bool = Field(description="whether avatars can be made here")
     speech: str = Field(description="the program that speaks typed text, empty where none is installed")
 
 
@@ -103,13 +104,32 @@ class SpeechRequest(BaseModel):
     text: str = Field(min_length=1, max_length=MOST_TEXT)
 
 
+class AvatarRequest(BaseModel):
+    """An uploaded photo or video of one person (its id), a name, minutes of learning, and by whose consent."""
+
+    model_config = ConfigDict(extra="forbid")
+    source: str
+    name: str = Field(min_length=1, max_length=60)
+    consent: str = Field(min_length=3, max_length=300)
+    minutes: float = Field(default=5.0, gt=0, le=240)
+
+
 class JobEntry(Answer):
-    """A job: "waiting", "running", "done" or "failed"; frames made so far and expected; why it failed."""
+    """A job ("animate" or "create") that is "waiting", "running", "done" or "failed", and why.
+
+    Animations count frames; creations tell the stage, how far it is (0 to 1), whether there is a sample to look at, and
+    in the end the id of the face they made.
+    """
 
     id: str
+    kind: str
     state: str
     frames: int
     expected: int
+    stage: str
+    share: float
+    sample: bool
+    face: str
     error: str
 
 
@@ -153,7 +173,7 @@ class Studio:
         self.folder = folder
         self.shelf = Shelf(folder, own)
         self.sessions = Sessions(self.shelf, folder, most_sessions)
-        self.jobs = Jobs(folder)
+        self.jobs = Jobs(folder, self.shelf)
 
     def stop(self) -> None:
         """End all sessions and jobs."""
@@ -218,7 +238,12 @@ def _add_faces(app: FastAPI, studio: Studio) -> None:
         """How the server is."""
         sessions = studio.sessions
         return Health(
-            status="ok", version=_version(), sessions=sessions.count(), most_sessions=sessions.most, speech=speaker()
+            status="ok",
+            version=_version(),
+            sessions=sessions.count(),
+            most_sessions=sessions.most,
+            create=can_create(),
+            speech=speaker(),
         )
 
     @app.get("/api/faces")
@@ -231,6 +256,14 @@ def _add_faces(app: FastAPI, studio: Studio) -> None:
         """A small picture of a face."""
         content, kind = poster(studio.shelf.face(face))
         return Response(content, media_type=kind)
+
+    @app.get("/api/faces/{face}/avatar", response_class=FileResponse)
+    def download(face: str) -> FileResponse:
+        """The file of an avatar of the list."""
+        found = studio.shelf.face(face)
+        if found.kind != "avatar":
+            raise Unknown(f"{found.name} is a photo and has no avatar; expected an avatar.")
+        return FileResponse(found.path, media_type="application/octet-stream", filename=f"{found.name}.avatar")
 
     @app.post("/api/speech", response_class=Response)
     def speech(wanted: SpeechRequest) -> Response:
@@ -302,7 +335,22 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
         """Animate a face with an uploaded driver; ask for the job until it is done, then fetch its video."""
         face, driver = studio.shelf.face(wanted.face), studio.shelf.upload(wanted.driver)
         options = {name: getattr(wanted.options, name) for name in OPTIONS}
-        return _job(studio.jobs.add(face.path, driver.path, options))
+        return _job(studio.jobs.animate(face.path, driver.path, options))
+
+    @app.post("/api/avatars", status_code=202)
+    def create(wanted: AvatarRequest) -> JobEntry:
+        """Make an avatar of an uploaded photo or video; ask for the job until it is done and names the face."""
+        source = studio.shelf.upload(wanted.source)
+        options = {"name": wanted.name, "consent": wanted.consent, "minutes": wanted.minutes}
+        return _job(studio.jobs.create(source.path, options))
+
+    @app.get("/api/jobs/{job}/sample", response_class=FileResponse)
+    def sample(job: str) -> FileResponse:
+        """What an avatar in the making shows so far, beside the truth."""
+        picture = studio.jobs.get(job).sample
+        if picture is None or not picture.is_file():
+            raise Unknown(f"job {job} has no sample; expected a creation that is learning.")
+        return FileResponse(picture, media_type="image/png")
 
     @app.get("/api/jobs/{job}")
     def look(job: str) -> JobEntry:
@@ -313,7 +361,7 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
     def fetch(job: str) -> FileResponse:
         """The video of a job that is done."""
         found = studio.jobs.get(job)
-        if found.state != "done":
+        if found.state != "done" or found.kind != "animate":
             raise Unknown(f"job {job} is {found.state} and has no video; expected one that is done.")
         return FileResponse(found.output, media_type="video/mp4", filename="liveface.mp4")
 
@@ -325,7 +373,10 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
 
 
 def _job(job: Job) -> JobEntry:
-    return JobEntry(id=job.id, state=job.state, frames=job.frames, expected=job.expected, error=job.error)
+    return JobEntry(
+        id=job.id, kind=job.kind, state=job.state, frames=job.frames, expected=job.expected, stage=job.stage,
+        share=job.share, sample=job.sample is not None, face=job.result, error=job.error,
+    )  # fmt: skip
 
 
 async def serve_socket(socket: WebSocket, studio: Studio, gate: Gate) -> None:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import av
+import av.error
 import cv2
 
 from liveface import weights
@@ -121,6 +123,8 @@ class Shelf:
                 )
             if info.kind == "avatar":
                 open_subject(named)
+            if info.kind == "video" and not info.duration_s:
+                complete(named)
         except (SignalError, ValueError) as error:
             named.unlink(missing_ok=True)
             raise type(error)(str(error).replace(named.name, shown)) from error
@@ -150,6 +154,28 @@ class Shelf:
             self._uploads.pop(name, None)
             self._listed.pop(name, None)
         gone.path.unlink(missing_ok=True)
+
+
+def complete(video: Path) -> None:
+    """Give a video its length: browsers record without one. Streams are copied as they are.
+
+    Raises:
+        SignalError: it cannot be read to its end.
+    """
+    draft = video.with_name(f"{video.name}.part")
+    try:
+        with av.open(str(video)) as source, av.open(str(draft), "w", "matroska") as made:
+            streams = [*source.streams.video[:1], *source.streams.audio[:1]]
+            copies = {stream.index: made.add_stream_from_template(stream) for stream in streams}
+            for packet in source.demux(streams):
+                if packet.dts is not None:
+                    packet.stream = copies[packet.stream.index]
+                    made.mux(packet)
+        draft.replace(video)
+    except (av.error.FFmpegError, OSError) as error:
+        raise SignalError(f"{video.name} cannot be read to its end ({error}); expected a whole recording.") from error
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def opened(listed: Listed) -> tuple[Any, Behaviour | None]:

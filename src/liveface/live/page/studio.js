@@ -2,6 +2,7 @@
 
 import { Camera } from "./camera.js";
 import { Link } from "./link.js";
+import { Making } from "./making.js";
 import { Player } from "./player.js";
 import { Sound } from "./sound.js";
 
@@ -20,6 +21,14 @@ const link = new Link({ state: showState, picture: (message) => player.take(mess
 const sound = new Sound((message) => link.send(message));
 const player = new Player(find("canvas"), sound);
 const camera = new Camera((message) => link.send(message));
+const making = new Making({
+  ask,
+  toast,
+  shown: async (id) => {
+    await listFaces();
+    choose(id);
+  },
+});
 const wish = { emotion: "neutral", intensity: 0.7, scale: 1, head: 1, gaze: 1, blink: 1 };
 let source = "microphone";
 let active = false;
@@ -125,8 +134,8 @@ async function listFaces() {
   const add = document.createElement("button");
   add.className = "face add";
   add.innerHTML = '<span class="pic"><svg viewBox="0 0 24 24"><path d="M12 5v14M5 12h14"/></svg></span><b>Add</b>';
-  add.title = "A photo or an avatar of your own";
-  add.onclick = () => find("face-file").click();
+  add.title = "A face of your own";
+  add.onclick = () => making.toggle();
   box.append(add);
   mark(link.subject);
 }
@@ -148,6 +157,8 @@ function mark(id) {
   for (const button of document.querySelectorAll(".face[data-face]")) {
     button.setAttribute("aria-checked", String(button.dataset.face === id));
   }
+  const face = faces.find((one) => one.id === id);
+  find("save-face").hidden = !(face?.kind === "avatar" && face.id.length === 24); // those that ship are saved already
 }
 
 function choose(id) {
@@ -158,19 +169,6 @@ function choose(id) {
   if (!link.send({ type: "subject", id })) {
     link.session = "";
     link.connect();
-  }
-}
-
-async function upload(file) {
-  toast(`Sending ${file.name} …`);
-  try {
-    const path = `api/uploads?name=${encodeURIComponent(file.name)}`;
-    const taken = await (await ask(path, { method: "POST", body: file })).json();
-    if (taken.kind !== "image" && taken.kind !== "avatar") throw new Error(`${file.name} is no photo and no avatar.`);
-    await listFaces();
-    choose(taken.id);
-  } catch (error) {
-    toast(error.message);
   }
 }
 
@@ -263,7 +261,7 @@ function silence() {
 async function take(file) {
   if (!file) return;
   if (file.type.startsWith("image/") || file.name.endsWith(".avatar")) {
-    await upload(file);
+    await making.upload(file);
     return;
   }
   bytes = await file.arrayBuffer();
@@ -331,6 +329,19 @@ function setRecording(on) {
   find("record").querySelector("span").textContent = on ? "End" : "Record";
 }
 
+async function download(path, name) {
+  try {
+    const blob = await (await ask(path)).blob();
+    const anchor = document.createElement("a");
+    anchor.href = URL.createObjectURL(blob);
+    anchor.download = name;
+    anchor.click();
+    setTimeout(() => URL.revokeObjectURL(anchor.href), 10000);
+  } catch (error) {
+    toast(error.message);
+  }
+}
+
 function addRecording({ name, seconds }) {
   find("recordings-card").hidden = false;
   const item = document.createElement("li");
@@ -339,16 +350,7 @@ function addRecording({ name, seconds }) {
   const save = document.createElement("button");
   save.textContent = "Save";
   save.onclick = async () => {
-    try {
-      const blob = await (await ask(`api/recordings/${encodeURIComponent(name)}`)).blob();
-      const anchor = document.createElement("a");
-      anchor.href = URL.createObjectURL(blob);
-      anchor.download = name.replace(/-[0-9a-f]{16}(?=\.mp4$)/, "");
-      anchor.click();
-      setTimeout(() => URL.revokeObjectURL(anchor.href), 10000);
-    } catch (error) {
-      toast(error.message);
-    }
+    await download(`api/recordings/${encodeURIComponent(name)}`, name.replace(/-[0-9a-f]{16}(?=\.mp4$)/, ""));
   };
   const erase = document.createElement("button");
   erase.textContent = "Erase";
@@ -435,10 +437,14 @@ function toggle() {
 find("talk").onclick = toggle;
 find("interrupt").onclick = interrupt;
 find("record").onclick = () => link.send({ type: "record", on: !recording });
+find("save-face").onclick = () => {
+  const face = faces.find((one) => one.id === link.subject);
+  if (face) download(`api/faces/${encodeURIComponent(face.id)}/avatar`, `${face.name}.avatar`);
+};
 find("centre").onclick = () => link.send({ type: "centre" });
 find("drop").onclick = () => find("sound-file").click();
 find("sound-file").onchange = (event) => take(event.target.files[0]);
-find("face-file").onchange = (event) => event.target.files[0] && upload(event.target.files[0]);
+find("face-file").onchange = (event) => event.target.files[0] && making.upload(event.target.files[0]);
 find("intensity").oninput = (event) => setIntensity(Number(event.target.value));
 find("keys").onclick = () => find("help").showModal();
 find("follow").onchange = (event) => {
@@ -493,7 +499,7 @@ addEventListener("drop", (event) => {
 });
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || find("help").open) return;
-  const typing = /^(select|textarea)$/i.test(event.target.tagName) || event.target.type === "range";
+  const typing = /^(select|textarea)$/i.test(event.target.tagName) || /^(range|text)$/.test(event.target.type);
   const onButton = event.target.tagName === "BUTTON" || event.target.tagName === "SUMMARY" || event.target.type === "checkbox";
   if (event.key === "Escape") interrupt();
   else if (event.key === " " && !typing && !onButton) toggle();
@@ -513,8 +519,9 @@ function next() {
   if (faces.length) choose(faces[(at + 1) % faces.length].id);
 }
 
-async function offerText() {
-  const { speech } = await (await ask("api/health")).json();
+async function offer() {
+  const { create, speech } = await (await ask("api/health")).json();
+  making.possible = create;
   document.querySelector('[data-source="text"]').hidden = !speech;
   find("speaker").textContent = speech;
 }
@@ -536,7 +543,7 @@ async function begin() {
   setInterval(showLevel, 100);
   try {
     await listFaces();
-    await offerText();
+    await offer();
   } catch (error) {
     toast(error.message);
   }
@@ -544,5 +551,5 @@ async function begin() {
 }
 
 // For whoever measures or drives the page from outside: programs, tests, agents.
-globalThis.liveface = { link, measured, take, start, stop, interrupt, setSource, setEmotion, choose };
+globalThis.liveface = { link, making, measured, take, start, stop, interrupt, setSource, setEmotion, choose };
 begin();
