@@ -4,6 +4,7 @@ import numpy as np
 
 from liveface import weights
 from liveface.agents.talker import Talker
+from liveface.lipsync import opening_of
 from liveface.session import Options, Session
 from liveface.signals.media import read_audio
 from liveface.types import Frame
@@ -32,6 +33,21 @@ def still_session(fps=30) -> Session:
     made = object.__new__(Session)
     made.options = Options(size=(64, 64), fps=fps)
     made.behaviour, made.renderer = None, Still()
+    return made
+
+
+class Painted(Still):
+    """A renderer that shows how far the mouth is open by its brightness: 20 when shut."""
+
+    def step(self, state, motion):
+        self.motions.append(motion)
+        opening = float(opening_of(motion.expression)[0])  # percent of the distance of the eyes
+        return state, [Frame(np.full((64, 64, 3), np.clip(20 + 15 * opening, 0, 255), np.uint8))]
+
+
+def painted_session(fps=30) -> Session:
+    made = still_session(fps)
+    made.renderer = Painted()
     return made
 
 

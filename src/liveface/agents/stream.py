@@ -2,8 +2,8 @@
 
 Notable choices:
 - Pictures are made in one thread when somebody asks for the next frame, so nothing piles up: a slow taker gets fewer.
-- In real time a frame is handed over when it is due; while the face speaks `LEAD_S` earlier, so that the player's
-  sound does not run dry. Where pictures come too late they are left out and their sound goes with the next one.
+- In real time a frame is handed over when it is due. Where pictures come too late they are left out and their sound
+  goes with the next one. Players whose sound must not run dry are given some silence before it, by whoever feeds them.
 - `say` waits while much sound is waiting; after an interruption what it held is forgotten too.
 """
 
@@ -23,7 +23,7 @@ from liveface.agents.queue import Sound
 from liveface.agents.talker import Talker, TalkFrame
 from liveface.types import Array
 
-LEAD_S = 1 / 30  # by which sound is handed over early
+NAP_S = 0.05  # a wait is looked at again so often
 STALL_S = 1.0  # a program that slept so long goes on where it was
 MOST_WAITING_S = 30.0  # of sound; more is not taken before some was said
 
@@ -114,13 +114,10 @@ class TalkStream:
         if not self._paced:
             await asyncio.sleep(0)
             return 0
-        now_s = self._clock()
-        if self._zero_s is None:
-            self._zero_s = now_s
-        while (early_s := self._zero_s + self._done / self.talker.fps - self._clock()) > self._lead_s():
-            if self._closed:
-                break
-            await asyncio.sleep(min(early_s - self._lead_s(), LEAD_S))  # sound that comes makes it due earlier
+        if self._zero_s is None:  # the first frame is due when it is there
+            return 0
+        while (early_s := self._zero_s + self._done / self.talker.fps - self._clock()) > 0 and not self._closed:
+            await asyncio.sleep(min(early_s, NAP_S))
         behind_s = -early_s
         if behind_s > STALL_S:
             self._zero_s += behind_s
@@ -129,12 +126,11 @@ class TalkStream:
             return 0
         return max(0, int(behind_s * self.talker.fps))
 
-    def _lead_s(self) -> float:
-        return 0.0 if self.talker.idle else LEAD_S
-
     def _make(self, late: int) -> TalkFrame:
         """The next frame, and before it `late` ones without a picture."""
         frames = [self.talker.step(draw=index == late) for index in range(late + 1)]
+        if self._zero_s is None:
+            self._zero_s = self._clock()
         last = frames[-1]
         kept = [frame for frame in frames if frame.epoch == last.epoch]
         self._done += len(frames)
