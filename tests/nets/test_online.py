@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from liveface.errors import RecipeError
-from liveface.nets.online import BestStep, OnlineConfig, OnlineNet, OnlineStep, wav2vec_encoder
+from liveface.nets.online import BestStep, OnlineConfig, OnlineNet, OnlineStep, calmed, wav2vec_encoder
 from liveface.nets.speech import SpeechConfig
 
 TINY = OnlineConfig(
@@ -43,7 +43,7 @@ def whole(network: OnlineNet, inputs: dict[str, torch.Tensor], shown: torch.Tens
     told = network.conditions((hidden, mouth), inputs["emotion"][:, None], style, inputs["eyes"])
     seen = torch.ones(1, FRAMES, dtype=torch.bool)
     memory = network.remember(told.heard, shown, seen)
-    return network.draw(told, inputs["noise"], torch.ones(1, 1), memory, (shown, seen))
+    return network.draw(told, calmed(inputs["noise"], 5), torch.ones(1, 1), memory, (shown, seen))
 
 
 @torch.inference_mode()

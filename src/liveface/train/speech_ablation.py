@@ -28,7 +28,7 @@ from liveface.lipsync.measures import Lips, lips_of
 from liveface.lipsync.truth import Clip, held_out
 from liveface.motion.codes import motion_of
 from liveface.motion.diffusion import levels
-from liveface.nets.online import Conditions, OnlineNet
+from liveface.nets.online import Conditions, OnlineNet, calmed
 from liveface.signals.features import FRAME_SAMPLES, log_mel
 from liveface.train.diffusion import like_noise, lowered
 from liveface.train.recipe import data_folder
@@ -54,12 +54,14 @@ class Row:
         network: the denoiser.
         steps: denoising steps a frame; 0 is the regression alone.
         both: whether all frames of a clip are drawn at once and see both sides.
+        calm: whether the mouth's noise is as calm as in the exported stream.
     """
 
     name: str
     network: OnlineNet
     steps: int
     both: bool = False
+    calm: bool = False
 
 
 def cropped(clip: Clip, frames: int) -> Clip:
@@ -98,6 +100,8 @@ def made(row: Row, given: tuple[Tensor, Tensor], seed: int = 0) -> Array:
     """Codes `[B, T, 26]` of one row in real units."""
     network, (heard, mouth) = row.network, given
     noise = like_noise((*heard.shape[:2], network.config.codes), torch.Generator().manual_seed(seed))
+    if row.calm:
+        noise = calmed(noise, mouth.shape[-1])
     if row.steps == 0:
         still = torch.zeros(*mouth.shape[:2], network.config.codes - mouth.shape[-1])
         return network.real(torch.cat([mouth, network.standard(network.mean)[mouth.shape[-1] :] + still], -1)).numpy()
@@ -163,7 +167,7 @@ def main() -> None:
     rows += [Row("teacher, both sides, 8 steps", teacher, 8, both=True)]
     if given.matched is not None:
         rows.append(Row("student, without distribution matching", load_online(given.matched), 1))
-    rows.append(Row("student", student, 1))
+    rows += [Row("student", student, 1), Row("student, calm noise (ships)", student, 1, calm=True)]
     result = ablation(rows, held_out(data_folder(), given.phones, given.faces))
     given.out.parent.mkdir(parents=True, exist_ok=True)
     part = given.out.with_suffix(".part")
