@@ -29,9 +29,9 @@ class Still:
         return state, [Frame(np.full((64, 64, 3), len(self.motions) % 256, np.uint8))]
 
 
-def still_session(fps=30) -> Session:
+def still_session(fps=30, **options) -> Session:
     made = object.__new__(Session)
-    made.options = Options(size=(64, 64), fps=fps)
+    made.options = Options(size=(64, 64), fps=fps, **options)
     made.behaviour, made.renderer = None, Still()
     return made
 
@@ -51,8 +51,8 @@ def painted_session(fps=30) -> Session:
     return made
 
 
-def still_talker(fps=30, rate_hz=RATE) -> Talker:
-    return Talker(still_session(fps), rate_hz)
+def still_talker(fps=30, rate_hz=RATE, **options) -> Talker:
+    return Talker(still_session(fps, **options), rate_hz)
 
 
 def babble(seconds, rate_hz=RATE):

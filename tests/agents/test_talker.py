@@ -13,7 +13,7 @@ from talking import RATE, babble, speech, still_talker
 from liveface import weights
 from liveface.agents.queue import SoundQueue
 from liveface.agents.talker import Talker
-from liveface.errors import SignalError
+from liveface.errors import MotionError, SignalError
 from liveface.lipsync import opening_of
 from liveface.session import Session
 
@@ -180,3 +180,18 @@ def test_a_photo_becomes_pictures_of_the_size_asked_for():
     assert frame.pixels.std() > 5
     with pytest.raises(SignalError, match="open the session with them"):
         Talker(session, fps=25)
+
+
+def test_an_emotion_begins_while_it_speaks_and_nonsense_is_refused():
+    """A smile pulls the corners of the mouth; the emotion passes over within a second."""
+    smiles = []
+    for emotion in ("", "happy:1"):
+        one = still_talker()
+        one.direct(emotion=emotion, style="articulation:0.5")
+        mouths(one, 40)
+        smiles.append(one._session.renderer.motions[-1].coefficient("mouthSmileLeft")[0])
+    assert smiles[1] > smiles[0] + 0.1
+    with pytest.raises(MotionError):
+        one.direct(emotion="hungry:1")
+    with pytest.raises(SignalError, match="hears a recording as a whole"):
+        still_talker(quality="best")

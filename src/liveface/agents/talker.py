@@ -8,7 +8,7 @@ Notable choices:
 - A segment that runs dry before its end waits on a frame's beginning, so that no click is cut into a word.
 - At 25 fps pictures lie between two motions of 30, and picture and sound go out one frame later; at 30 fps at once.
 - After an interruption motion is wound on, so that the mouth is shut in the third frame at the latest.
-- It reads no clock: `TalkStream` does. `say`, `end` and `interrupt` may be called while another thread is in `step`.
+- It reads no clock: `TalkStream` does. All but `step` may be called while another thread is in `step`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from typing import Any
 import numpy as np
 
 from liveface.agents.queue import Sound, SoundQueue
+from liveface.driver import speech_model
 from liveface.errors import SignalError
 from liveface.motion.audio import SpeechToMotion
 from liveface.motion.behaviour import Behaviour
+from liveface.motion.emotion import parse_emotions
 from liveface.motion.idle import IdleMotion
 from liveface.motion.live import LiveSpeech
+from liveface.motion.style import STYLES, parse_style
 from liveface.session import Options, Session
 from liveface.signals.features import FRAME_SAMPLES
 from liveface.signals.resample import Resampler
@@ -33,7 +36,7 @@ from liveface.subject import Subject, fit
 from liveface.types import HOUSE_FPS, HOUSE_RATE_HZ, Array, AudioBlock, Motion, Pixels, State
 
 HOLD_S = 0.25  # a segment without an end that is shorter than a frame is held for so long
-WOUND_ON = {30: 1, 25: 2}  # frames of motion that are left out after an interruption: shut within 133 and 120 ms
+WOUND_ON = {30: 1, 25: 2}  # frames of motion that are left out after an interruption: shut within 100 and 120 ms
 _SPARE = 2  # samples that are kept back where a frame is no whole number of them
 _FULL = 32768.0
 
@@ -92,8 +95,11 @@ class Talker:
         chosen = session.options
         assert chosen.size is not None
         self._session, self.size, self.fps, self.rate_hz = session, chosen.size, chosen.fps, rate_hz
-        idle = _manner(session.behaviour, chosen)
-        self._live = LiveSpeech(SpeechToMotion(idle=idle, scale=chosen.motion_scale, threads=chosen.threads))
+        model = speech_model(chosen.dials, _manner(session.behaviour, chosen), threads=chosen.threads)
+        if not isinstance(model, SpeechToMotion):
+            raise SignalError("quality 'best' hears a recording as a whole; expected 'live' for an agent's voice.")
+        self._live = LiveSpeech(model)
+        self._wished: dict[str, Array] = {}  # emotion and style from the next frame on
         self._drawn: State = session.renderer.start()
         self._lock = threading.Lock()
         self._queue, self.epoch, self._cut = SoundQueue(), 0, False
@@ -145,6 +151,17 @@ class Talker:
             self._flush()
             self._queue.end(mark)
 
+    def direct(self, *, emotion: str | None = None, style: str | None = None) -> None:
+        """Speak with another emotion, such as "happy:0.7", or style from the next frame on; "" is none.
+
+        Raises:
+            MotionError: a name or a number that is not offered.
+        """
+        wished = {} if emotion is None else {"emotion": parse_emotions(emotion or "neutral")}
+        wished |= {} if style is None else {"style": parse_style(style) if style else np.zeros(len(STYLES), np.float32)}
+        with self._lock:
+            self._wished |= wished
+
     def interrupt(self) -> float:
         """Forget what was not said yet and shut the mouth; the seconds of sound that were forgotten."""
         with self._lock:
@@ -159,8 +176,11 @@ class Talker:
         samples = self.rate_hz * (index + 1) // self.fps - self.rate_hz * index // self.fps
         with self._lock:
             cut, self._cut = self._cut, False
+            wished, self._wished = self._wished, {}
             taken = self._take(samples)
             speaking = bool(len(taken.sound) or self._queue.waiting)
+        if wished:
+            self._live.direct(**wished)
         events = self._hear(taken.sound, samples, cut=cut)
         motion = self._motion(index)
         self._frames += 1
