@@ -48,6 +48,7 @@ class MemoryTransport(BaseOutputTransport):
 
     Args:
         size: width and height of the pictures; fps: of the pictures.
+        live: pictures are shown as they come, not with the sound that came with them.
         play: called with every chunk of sound and the picture that is seen while it is heard.
 
     Attributes:
@@ -56,7 +57,12 @@ class MemoryTransport(BaseOutputTransport):
     """
 
     def __init__(
-        self, size: tuple[int, int], fps: int, play: Callable[[bytes, bytes | None], None] | None = None
+        self,
+        size: tuple[int, int],
+        fps: int,
+        play: Callable[[bytes, bytes | None], None] | None = None,
+        *,
+        live: bool = True,
     ) -> None:
         super().__init__(
             TransportParams(
@@ -65,7 +71,7 @@ class MemoryTransport(BaseOutputTransport):
                 audio_out_10ms_chunks=1,
                 audio_out_end_silence_secs=0,
                 video_out_enabled=True,
-                video_out_is_live=True,
+                video_out_is_live=live,
                 video_out_width=size[0],
                 video_out_height=size[1],
                 video_out_framerate=fps,

@@ -48,11 +48,13 @@ except ModuleNotFoundError as error:
         "'liveface[pipecat]'."
     ) from error
 
+from liveface.agents.queue import Sound
 from liveface.agents.stream import TalkStream
 from liveface.agents.talker import Talker, TalkFrame
 from liveface.errors import LivefaceError
 from liveface.session import Options, Session
 from liveface.subject import Subject
+from liveface.types import HOUSE_RATE_HZ
 
 
 @dataclass
@@ -85,6 +87,7 @@ class LivefaceVideoService(AIService):
         self._session = subject if isinstance(subject, Session) else Session(subject, Options(**looks))
         self._paced, self._in_step = paced, sync_with_audio
         self._stream: TalkStream | None = None
+        self._rate_hz = HOUSE_RATE_HZ  # of the pipeline, once it is set up
         self._task: asyncio.Task[None] | None = None
         self._contexts: deque[str | None] = deque()  # of the segments that were begun and not said to their end
         self._begun = False  # a segment is coming in
@@ -100,7 +103,8 @@ class LivefaceVideoService(AIService):
     async def setup(self, setup: FrameProcessorSetup) -> None:
         """Open the face at the pipeline's rate of sound."""
         await super().setup(setup)
-        self._stream = TalkStream(Talker(self._session, setup.audio_out_sample_rate), paced=self._paced)
+        self._rate_hz = setup.audio_out_sample_rate
+        self._stream = TalkStream(Talker(self._session, self._rate_hz), paced=self._paced)
 
     async def stop(self, frame: EndFrame) -> None:
         """Say what was begun, then end."""
@@ -168,20 +172,24 @@ class LivefaceVideoService(AIService):
 
     async def _send_frame(self, stream: TalkStream, frame: TalkFrame) -> None:
         assert frame.pixels is not None
+        begun, self._sounds = self._sounds, len(frame.sound) > 0 and frame.epoch == stream.talker.epoch
+        if self._sounds and not begun and self._paced:
+            await self._send_sound(np.zeros(self._rate_hz // stream.talker.fps, np.int16))
         height, width = frame.pixels.shape[:2]
         picture = OutputImageRawFrame(frame.pixels.tobytes(), (width, height), "RGB")
         picture.sync_with_audio = self._in_step
         await self.push_frame(picture)
-        silent, self._sounds = not self._sounds, len(frame.sound) > 0 and frame.epoch == stream.talker.epoch
         if self._sounds:
-            context = self._contexts[0] if self._contexts else None
-            ahead = np.zeros(stream.talker.rate_hz // stream.talker.fps if silent and self._paced else 0, np.int16)
-            sound = ahead.tobytes() + frame.sound.tobytes()
-            await self.push_frame(TTSAudioRawFrame(sound, stream.talker.rate_hz, 1, context_id=context))
+            await self._send_sound(frame.sound)
         for stopped, was_begun in frame.ended:
             if was_begun and self._contexts:
                 self._contexts.popleft()
             await self.push_frame(stopped)
+
+    async def _send_sound(self, samples: Sound) -> None:
+        """Send sound in the context of the segment that is being said."""
+        context = self._contexts[0] if self._contexts else None
+        await self.push_frame(TTSAudioRawFrame(samples.tobytes(), self._rate_hz, 1, context_id=context))
 
     async def _close(self) -> None:
         stream, self._stream = self._stream, None
