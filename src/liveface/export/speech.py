@@ -1,6 +1,6 @@
 """The student of speech as a `.tflite` with explicit state, the teacher as one for files, and their parity with torch.
 
-    python -m liveface.export.speech STUDENT_RUN [--best TEACHER_RUN] [--out src/liveface/data]
+    python -m liveface.export.speech STUDENT_RUN [--best BEST_RUN] [--out src/liveface/data]
 
 Notable choices: weights are stored in 16 bits, which halves the files and changes no code by a thousandth; INT8 was
 measured with the first network and its openings did not agree.
@@ -27,8 +27,8 @@ BEST_FRAMES = 120  # frames of a window that is drawn at once
 MOST_DIFFERENCE = 5e-3  # of a code, and of the standardised window
 SOURCE = (
     "trained by recipes/speech-{}.toml: GRID corpus (Cooke et al., CC BY 4.0), FACEGOOD Audio2Face (MIT), LibriSpeech "
-    "and VCTK excerpts (CC BY 4.0), Microsoft samples (MIT), synthetic voices of espeak-ng, heads and brows of open "
-    "video; see docs/cards/speech.md"
+    "and VCTK excerpts (CC BY 4.0), Microsoft samples (MIT), synthetic voices of espeak-ng, heads and brows of open and "
+    "permissive video; see docs/cards/speech.md"
 )
 
 
@@ -150,11 +150,11 @@ def main() -> None:
     """Export the runs named on the command line and enter them in the manifest."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("student", type=Path)
-    parser.add_argument("--best", type=Path, help="run of the teacher, for speech_best.tflite")
+    parser.add_argument("--best", type=Path, help="run of recipes/speech-best.toml, for speech_best.tflite")
     parser.add_argument("--out", type=Path, default=FOLDER)
     given = parser.parse_args()
     made = [(STREAM_FILE, export_stream, given.student, "student")]
-    made += [(BEST_FILE, export_best, given.best, "teacher")] if given.best else []
+    made += [(BEST_FILE, export_best, given.best, "best")] if given.best else []
     for name, export, run, role in made:
         network = load_online(run)
         export(network, given.out / name)
