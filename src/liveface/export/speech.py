@@ -27,8 +27,8 @@ BEST_FRAMES = 120  # frames of a window that is drawn at once
 MOST_DIFFERENCE = 5e-3  # of a code, and of the standardised window
 SOURCE = (
     "trained by recipes/speech-{}.toml: GRID corpus (Cooke et al., CC BY 4.0), FACEGOOD Audio2Face (MIT), LibriSpeech "
-    "and VCTK excerpts (CC BY 4.0), Microsoft samples (MIT), synthetic voices of espeak-ng, heads and brows of open and "
-    "permissive video; see docs/cards/speech.md"
+    "and VCTK excerpts (CC BY 4.0), Microsoft samples (MIT), synthetic voices of espeak-ng, heads and brows of open "
+    "and permissive video; see docs/cards/speech.md"
 )
 
 
