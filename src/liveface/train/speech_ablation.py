@@ -37,7 +37,7 @@ from liveface.train.speech_streams import free_run, hold_back
 from liveface.train.speech_student import StudentOptions
 from liveface.types import Array
 
-SECONDS = 8
+SECONDS = 5
 TIMED_FRAMES = 40
 _KEPT = (
     "correlation", "correlation_spoken", "lag_frames", "width_correlation", "amplitude", "jitter_ratio", "lip_error_mm",
