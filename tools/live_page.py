@@ -149,6 +149,15 @@ def open_page(folder: Path, address: str) -> Page:
     return page
 
 
+def rounded(value: Any) -> Any:
+    """Numbers of a report to a hundredth."""
+    if isinstance(value, dict):
+        return {name: rounded(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [rounded(one) for one in value]
+    return round(value, 2) if isinstance(value, float) else value
+
+
 def end(process: Any) -> None:
     """End a process, by force when it does not end by itself."""
     process.terminate()
@@ -305,7 +314,7 @@ def main() -> int:
                 report["long_behind_sound_ms"] = play_long(page, folder / "long.wav", given.long)
             if given.shots:
                 shots(page, given.shots)
-            report["console_errors"] = page.errors
+            report = rounded({**report, "console_errors": page.errors})
         finally:
             for process in (browser, server):
                 if process is not None:

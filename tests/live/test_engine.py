@@ -18,6 +18,7 @@ from liveface.live.engine import Engine
 from liveface.live.recorder import RATE_HZ, Recording, SoundShelf
 from liveface.live.video import PictureCoder
 from liveface.live.wire import CameraPicture
+from liveface.live.worker import Worker
 from liveface.motion.idle import IdleMotion
 from liveface.signals.media import probe, read_audio
 from liveface.types import ARKIT_INDEX, HOUSE_FPS, AudioBlock, Motion
@@ -235,6 +236,26 @@ def test_a_recording_holds_pictures_and_sound_in_step(tmp_path):
     lost.write(picture, tone[:1600])
     lost.abandon()
     assert [path.name for path in tmp_path.iterdir()] == ["made.mp4"]
+
+
+def test_time_stands_still_while_nobody_is_attached(engine, tmp_path):
+    clock = [100.0]
+    worker = Worker(engine, tmp_path, clock=lambda: clock[0])
+    worker._left_s = clock[0]
+
+    def after(seconds, action, *values):
+        clock[0] += seconds
+        action(*values)
+        worker._empty_inbox()
+        return worker.now_s()
+
+    page, other = [].append, [].append
+    begun = after(5, worker.attach, page, "jpeg")
+    assert after(2, worker.detach, page) == begun + 2
+    back = after(50, worker.attach, other, "jpeg")
+    assert back == begun + 2
+    assert after(1, worker.detach, page) == back + 1, "who was replaced has nothing to say"
+    assert after(3, worker.ack, 10) == back + 4
 
 
 @pytest.mark.parametrize("codec", ["h264", "jpeg"])

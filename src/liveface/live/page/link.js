@@ -60,6 +60,7 @@ export class Link {
       this.final = message.code !== 1013 && message.code !== undefined;
       this.tries = Math.max(this.tries, 4);
       this.handlers.state("off", this.final ? "Not connected" : "Waiting");
+      if (message.code === undefined) this.socket.close(); // the session is over, not the server
     }
     this.handlers.said(message);
   }
