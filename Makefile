@@ -3,6 +3,7 @@
 #   make setup-live   the same plus the studio page's server
 #   make demo         a talking video, and what it cost  make test          everything CI checks
 #   make check        test without the training suite    make bench         milliseconds per stage
+#   make test-agents  the faces of LiveKit and Pipecat against those packages, in .venv-agents (0.9 GB)
 SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -11,11 +12,13 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 # Torch's own index carries the build without CUDA (0.2 GB instead of 4.6 GB); used only where it can be reached.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+AGENTS ?= .venv-agents
+AGENTS_PIP := $(AGENTS)/bin/python -m pip --disable-pip-version-check --quiet
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NO_TORCH := --ignore tests/nets --ignore tests/train --ignore tests/export
 export OMP_WAIT_POLICY := passive
 
-.PHONY: setup setup-live setup-dev setup-train demo test test-train check lint bench evaluate size clean
+.PHONY: setup setup-live setup-dev setup-train demo test test-train test-agents check lint bench evaluate size clean
 
 setup: $(VENV)/.run
 setup-live: $(VENV)/.live
@@ -64,6 +67,20 @@ test: lint
 test-train: $(VENV)/.train
 	$(BIN)/pytest tests/nets tests/train tests/export
 
+$(AGENTS)/bin/python:
+	$(PYTHON) -m venv $(AGENTS)
+
+$(AGENTS)/.agents: pyproject.toml constraints-agents.txt | $(AGENTS)/bin/python
+	$(AGENTS_PIP) install -c constraints-agents.txt -e '.[livekit,pipecat]' pytest
+	@touch $@
+
+# In an environment of their own: those packages want other versions than we pin.
+test-agents: | $(AGENTS)/bin/python
+	@if [ -f $(AGENTS)/.agents ] || $(AGENTS_PIP) download --no-deps -d $(AGENTS)/reach \
+		-c constraints-agents.txt livekit-agents pipecat-ai >/dev/null 2>&1; \
+	then $(MAKE) --no-print-directory $(AGENTS)/.agents && $(AGENTS)/bin/python -m pytest tests/agents/test_*.py tests/agents/packages; \
+	else echo "the tests against LiveKit and Pipecat were left out: their packages are not in reach; try make test-agents"; fi
+
 bench: $(VENV)/.run
 	$(BIN)/liveface bench
 
@@ -74,4 +91,4 @@ size: $(VENV)/.run
 	$(BIN)/python tools/installed_size.py
 
 clean:
-	rm -rf $(VENV) build dist out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(AGENTS) build dist out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
