@@ -11,6 +11,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import weakref
 from contextlib import contextmanager
 
 import numpy as np
@@ -24,6 +25,7 @@ from liveface import weights
 from liveface.live import jobs, sessions
 from liveface.live.run import bound
 from liveface.live.server import Studio, make_app
+from liveface.live.subjects import Shelf
 from liveface.live.wire import PictureMessage, pack_sound, unpack_picture
 from liveface.live.worker import WINDOW
 from liveface.signals.media import probe
@@ -282,6 +284,20 @@ def test_rapid_reconnects_leave_nothing_behind(served):
         time.sleep(0.1)
     assert threading.active_count() <= before + studio.sessions.most + 8  # sessions, and the loop's own few threads
     assert studio.sessions.count() <= studio.sessions.most
+
+
+def test_a_session_that_ended_holds_nothing(tmp_path, plain):
+    made = sessions.Sessions(Shelf(tmp_path), tmp_path, 2)
+    assert made.reserve()
+    session = made.open("ada", lambda message: None, "jpeg")
+    worker, face = weakref.ref(session.worker), weakref.ref(session.worker._engine._renderer)
+    made.end(session)
+    session.worker.join(10)
+    del session
+    assert worker() is None
+    assert face() is None
+    made.sweep()
+    assert made.count() == 0
 
 
 def test_beyond_this_computer_a_token_is_needed(tmp_path, plain):

@@ -45,7 +45,7 @@ class Sessions:
         self._opening = threading.Lock()  # one face is opened at a time: memory and processor stay in bounds
         self._sessions: dict[str, LiveSession] = {}
         self._promised = 0
-        self._ended: list[Worker] = []
+        self._ended = 0  # sessions since the last sweep
 
     def count(self) -> int:
         """Sessions that run or are being opened."""
@@ -122,13 +122,11 @@ class Sessions:
         """End what nobody came back to, and what ended by itself; give memory back; to be called from a thread."""
         limit = time.monotonic() - GRACE_S
         with self._lock:
+            ended, self._ended = self._ended, 0
             for one in list(self._sessions.values()):
                 if (one.push is None and one.left_s < limit) or not one.worker.is_alive():
                     self._end(one)
-            ended, self._ended = self._ended, []
-        for worker in ended:
-            worker.join(5)
-        if ended:
+        if ended:  # before this sweep, so that their threads have let go of what they held
             give_back()
 
     def stop(self) -> None:
@@ -143,7 +141,7 @@ class Sessions:
     def _end(self, session: LiveSession) -> None:
         session.worker.stop()
         self._sessions.pop(session.id, None)
-        self._ended.append(session.worker)
+        self._ended += 1
 
 
 def give_back() -> None:

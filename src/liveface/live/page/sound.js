@@ -2,7 +2,7 @@
 
 import { packSound } from "./wire.js";
 
-const LEAD = 0.25; // seconds by which a file is sent before it is heard
+const LEAD = 0.2; // seconds by which a file is sent before it is heard
 
 export class Sound {
   constructor(send) {
