@@ -20,8 +20,8 @@ from liveface.types import Motion, Pixels
 
 OUTPUT = Path("docs/images/emotions.jpg")
 MOMENTS_S = (0.7, 1.0, 1.3, 1.6, 1.9, 2.2, 2.5)
-WIDTH, HEIGHT = 160, 200  # pixels of one picture on the sheet
-HEAD = (slice(110, 560), slice(0, 360))  # rows and columns of the frame
+WIDTH, HEIGHT = 160, 176  # pixels of one picture on the sheet
+HEAD = (slice(195, 481), slice(45, 305))  # rows and columns of the frame
 
 
 def shown(session: Session, motion: Motion) -> list[Pixels]:
@@ -41,7 +41,7 @@ def main() -> None:
         session = Session(weights.path("ada.avatar"))
         motion = SpeechToMotion(emotion=one_emotion(name) if name != "neutral" else None).run(samples)
         cells = [cv2.resize(one[HEAD], (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA) for one in shown(session, motion)]
-        label = np.full((HEIGHT, 110, 3), 255, np.uint8)
+        label = np.full((HEIGHT, 120, 3), 255, np.uint8)
         cv2.putText(label, name, (4, HEIGHT // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
         rows.append(np.hstack([label, *cells]))
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
