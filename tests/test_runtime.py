@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,20 @@ def test_memory_of_the_network_holds_what_a_call_gives() -> None:
     with pytest.raises(RuntimeError, match="internal data"):
         step.run()
     assert held.keys() == expected.keys()
+
+
+def test_threads_that_share_a_network_take_turns() -> None:
+    step = Step(weights.path("iris_landmark.tflite"))
+    ((name, (shape, dtype)),) = step.inputs.items()
+    given = [np.full(shape, value, dtype) for value in (0.1, 0.9)]
+    expected = [step(**{name: array}) for array in given]
+
+    def right(turn: int) -> bool:
+        found = step(**{name: given[turn % 2]})
+        return all(np.array_equal(found[key], value) for key, value in expected[turn % 2].items())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(right, range(200)))
 
 
 @pytest.mark.parametrize(

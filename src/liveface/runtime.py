@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,7 +61,7 @@ class Step:
                 runner = self._network.get_signature_runner() if len(signatures) == 1 else None
         except (ValueError, RuntimeError) as error:
             raise WeightsError(f"{file} cannot be loaded as a network ({error}); expected a .tflite file.") from error
-        self._file = file
+        self._file, self._turn = file, threading.Lock()
         if runner is not None:  # only its names are used: a runner would allocate anew at every call
             ins, outs = runner.get_input_details(), runner.get_output_details()
         else:
@@ -74,7 +75,10 @@ class Step:
         self._out_index = {name: int(d["index"]) for name, d in outs.items()}
 
     def __call__(self, **arrays: npt.NDArray[Any]) -> Arrays:
-        """Run the network once; every input by name, with exactly the shape and dtype of `inputs`."""
+        """Run the network once; every input by name, with exactly the shape and dtype of `inputs`.
+
+        Threads that share a step take turns, so that none reads what another's inputs made.
+        """
         if arrays.keys() != self.inputs.keys():
             raise WeightsError(f"{self._file.name} was given inputs {sorted(arrays)}; expected {sorted(self.inputs)}.")
         for name, array in arrays.items():
@@ -83,13 +87,14 @@ class Step:
                 raise WeightsError(
                     f"{self._file.name} was given {name!r} as {array.dtype} {array.shape}; expected {dtype} {shape}."
                 )
-        for name, array in arrays.items():
-            self._network.set_tensor(self._in_index[name], array)
-        self._network.invoke()
-        return {name: self._network.get_tensor(index) for name, index in self._out_index.items()}
+        with self._turn:
+            for name, array in arrays.items():
+                self._network.set_tensor(self._in_index[name], array)
+            self._network.invoke()
+            return {name: self._network.get_tensor(index) for name, index in self._out_index.items()}
 
     def fill(self, name: str) -> npt.NDArray[Any]:
-        """The memory of an input, to be written in place before `run`; let go of it before that."""
+        """The memory of an input, written in place before `run` and let go of before it; for one thread only."""
         return np.asarray(self._network.tensor(self._in_index[name])())
 
     def run(self) -> Arrays:
