@@ -301,13 +301,14 @@ def test_animations_are_videos_too(tmp_path):
 
 def test_reading_again_and_stopping_early(tmp_path):
     reader = read_video(movie(tmp_path / "v.mp4", range(20, 60)))
+    gc.collect()  # what earlier tests left open and nobody holds any more
     open_before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(5):
         for frame in reader:
             if frame.index == 3:
                 break
     gc.collect()
-    assert len(list(Path("/proc/self/fd").iterdir())) == open_before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= open_before
     assert levels_of(reader) == levels_of(reader)
 
 
