@@ -58,15 +58,15 @@ class Speaker:
     def __init__(self) -> None:
         import espeakng_loader
 
-        self.library = ctypes.CDLL(espeakng_loader.get_library_path())
+        self.espeak = ctypes.CDLL(espeakng_loader.get_library_path())
         folder = os.fsencode(espeakng_loader.get_data_path())
-        self.rate_hz = int(self.library.espeak_Initialize(_SYNCHRONOUS, 0, folder, _EVENTS_IN_IPA))
+        self.rate_hz = int(self.espeak.espeak_Initialize(_SYNCHRONOUS, 0, folder, _EVENTS_IN_IPA))
         if self.rate_hz <= 0:
             raise SystemExit(f"espeak-ng did not start with its data in {folder!r}; install espeakng-loader==0.2.4.")
         self._sound: list[Array] = []
         self._events: list[tuple[float, str]] = []
         self._callback = _Callback(self._collect)
-        self.library.espeak_SetSynthCallback(self._callback)
+        self.espeak.espeak_SetSynthCallback(self._callback)
 
     def _collect(self, samples: object, count: int, events: object) -> int:
         if count > 0:
@@ -83,12 +83,12 @@ class Speaker:
     def say(self, voice: str, text: str, rate: int, pitch: int) -> tuple[Array, list[tuple[float, str]]]:
         """Sound `[S]` at the house rate, and the beginning of every phoneme in seconds."""
         self._sound, self._events = [], []
-        if self.library.espeak_SetVoiceByName(voice.encode()) != 0:
+        if self.espeak.espeak_SetVoiceByName(voice.encode()) != 0:
             raise SystemExit(f"espeak-ng has no voice {voice!r}; install espeakng-loader==0.2.4.")
-        self.library.espeak_SetParameter(_RATE, rate, 0)
-        self.library.espeak_SetParameter(_PITCH, pitch, 0)
+        self.espeak.espeak_SetParameter(_RATE, rate, 0)
+        self.espeak.espeak_SetParameter(_PITCH, pitch, 0)
         content = text.encode()
-        self.library.espeak_Synth(content, len(content) + 1, 0, 1, 0, _UTF8, None, None)
+        self.espeak.espeak_Synth(content, len(content) + 1, 0, 1, 0, _UTF8, None, None)
         sound = np.concatenate(self._sound)
         return soxr.resample(sound, self.rate_hz, HOUSE_RATE_HZ).astype(np.float32), self._events
 
