@@ -3,6 +3,7 @@
 #   make setup-live   the same plus the studio page's server
 #   make demo         a talking video, and what it cost  make test          everything CI checks
 #   make check        test without the training suite    make bench         milliseconds per stage
+#   make test-parity  our networks against stored outputs of the official ones (LIVEFACE_PARITY, or ../shared/parity)
 #   make test-agents  the faces of LiveKit and Pipecat against those packages, in .venv-agents (0.9 GB)
 SHELL := /bin/sh
 VENV ?= .venv
@@ -15,10 +16,10 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 AGENTS ?= .venv-agents
 AGENTS_PIP := $(AGENTS)/bin/python -m pip --disable-pip-version-check --quiet
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-NO_TORCH := --ignore tests/nets --ignore tests/train --ignore tests/export
+NO_TORCH := --ignore tests/nets --ignore tests/train --ignore tests/export --ignore tests/parity
 export OMP_WAIT_POLICY := passive
 
-.PHONY: setup setup-live setup-dev setup-train demo test test-train test-agents check lint bench evaluate size clean
+.PHONY: setup setup-live setup-dev setup-train demo test test-train test-parity test-agents check lint bench evaluate size clean
 
 setup: $(VENV)/.run
 setup-live: $(VENV)/.live
@@ -65,7 +66,11 @@ test: lint
 	else $(BIN)/pytest $(NO_TORCH) && echo "the training suite was left out: no CPU build of torch in reach; try make test-train"; fi
 
 test-train: $(VENV)/.train
-	$(BIN)/pytest tests/nets tests/train tests/export
+	$(BIN)/pytest tests/nets tests/train tests/export tests/parity
+
+# All stored outputs of the official networks, with pseudo-weights of full size: minutes, and gigabytes of memory.
+test-parity: $(VENV)/.train
+	LIVEFACE_PARITY=$${LIVEFACE_PARITY:-../shared/parity} $(BIN)/pytest tests/parity
 
 $(AGENTS)/bin/python:
 	$(PYTHON) -m venv $(AGENTS)
