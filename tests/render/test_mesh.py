@@ -169,3 +169,17 @@ def test_turns_ease_towards_the_limit():
     wide = ease_turn(np.array([0.6, 1.5, -3.0]))
     assert (np.abs(wide) < 0.43).all()
     assert wide[1] > wide[0] > 0.28
+
+
+def test_points_are_where_the_picture_has_them(renderer):
+    motion = Motion(renderer.photo.expression, np.zeros((1, 6), np.float32), np.zeros((1, 4), np.float32))
+    assert np.allclose(renderer.points(motion)[:, :2], renderer.canvas.points[:, :2], atol=0.5)
+    expression = motion.expression.copy()
+    expression[0, ARKIT_INDEX["jawOpen"]] = 0.5
+    moved = Motion(expression, np.array([[0.05, 0.15, 0.05, 0, 0, 0]], np.float32), np.full((1, 4), 0.25, np.float32))
+    seen = track(renderer.step(renderer.start(), moved)[1][0].pixels)
+    told = renderer.points(moved)
+    away = np.linalg.norm(told[:, :2] - seen[:, :2], axis=1) / eyes_apart(told)
+    assert away[:468].mean() < 0.04
+    shift = told[468] - renderer.canvas.points[468] - (told[133] - renderer.canvas.points[133])
+    assert shift[:2].min() > 0.01 * eyes_apart(told)  # the iris went right and down within the eye

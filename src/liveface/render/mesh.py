@@ -19,12 +19,13 @@ import numpy as np
 from liveface.errors import MotionMismatch
 from liveface.motion.face_model import FaceModel
 from liveface.render.canvas import TEXTURE_SCALE, check_size, frame_portrait
-from liveface.render.eyes import Eyeball, close_lids, lid_margins, paint_over, untouched
+from liveface.render.eyes import EYEBALL_RADIUS_CM, Eyeball, close_lids, lid_margins, paint_over, untouched
 from liveface.render.head import Head, fit_head, person_matte
 from liveface.render.layers import PersonLayer, add_wisps, fill_behind, refine_matte
 from liveface.render.mouth import MouthInterior
 from liveface.render.raster import TriangleWarp
 from liveface.render.topology import (
+    IRIS,
     LIP_CORNERS,
     LIP_LOWER,
     LIP_OUTER,
@@ -174,6 +175,20 @@ class MeshRenderer:
         del state
         points, rigid, nodes, _ = self._pose(motion.expression[0], motion.head[0])
         return self._person.matte(nodes, points[OVAL], rigid[OVAL], motion.head[0, 3:5] * self._rig.px_per_cm)
+
+    def points(self, motion: Motion) -> Array:
+        """Where one frame of motion puts the tracked points: `[478, 3]` canvas pixels, z away from the camera.
+
+        Irises go where the eyeballs are painted to look.
+        """
+        rig = self._rig
+        points, rigid, _, posed = self._pose(motion.expression[0], motion.head[0])
+        looks = (motion.gaze[0, 2:], motion.gaze[0, :2])
+        for eye, look in enumerate(looks):
+            points[IRIS[eye]] = (
+                rigid[IRIS[eye]] + np.sin(np.clip(look[::-1], -0.6, 0.6)) * EYEBALL_RADIUS_CM * rig.px_per_cm
+            )
+        return np.column_stack([points, posed[:, 2] * rig.px_per_cm]).astype(np.float32)
 
     def _pose(self, expression: Array, head: Array) -> tuple[Array, Array, Array, Array]:
         """Canvas pixels of the points, of the same without expression, and of the person's grid; points in cm."""
