@@ -1,0 +1,39 @@
+/**
+ * Bundles: `node build.mjs` writes out/liveface.js and out/worker.js, `--test` every test/*.test.ts to out/test/.
+ * `python tools/build_web.py` calls this and puts the result into the package.
+ */
+
+import { readFileSync, readdirSync, rmSync } from "node:fs";
+import { build } from "esbuild";
+
+/** LiteRT's glue is a script that leaves a global behind; as a module it hands that out. */
+const glue = {
+  name: "glue",
+  setup(one) {
+    one.onLoad({ filter: /litert_wasm_\w+\.js$/ }, ({ path }) => ({
+      contents: `${readFileSync(path, "utf8")}\nexport default ModuleFactory;`,
+      loader: "js",
+    }));
+  },
+};
+
+const shared = { plugins: [glue], bundle: true, target: "es2022", charset: "utf8", legalComments: "none", logLevel: "warning" };
+
+if (process.argv.includes("--test")) {
+  rmSync("out/test", { recursive: true, force: true });
+  const tests = readdirSync("test").filter((name) => name.endsWith(".test.ts"));
+  await build({
+    ...shared,
+    entryPoints: tests.map((name) => `test/${name}`),
+    outdir: "out/test",
+    outExtension: { ".js": ".mjs" },
+    format: "esm",
+    platform: "node",
+    banner: { js: "import { createRequire as _make } from 'node:module'; const require = _make(import.meta.url); const __dirname = import.meta.dirname;" },
+    sourcemap: "inline",
+  });
+} else {
+  const shipped = { ...shared, outdir: "out", minify: true, platform: "browser", external: ["fs", "node:fs", "path", "crypto"] };
+  await build({ ...shipped, entryPoints: ["src/liveface.ts", "src/page.ts", "src/service.ts", "src/tap.ts"], format: "esm" });
+  await build({ ...shipped, entryPoints: ["src/worker.ts"], format: "iife" });
+}
