@@ -39,11 +39,11 @@ $(VENV)/.live: $(VENV)/.run
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	$(PIP) install -c constraints.txt -e '.[dev,live]'
+	$(PIP) install -c constraints.txt -e '.[dev,live,webrtc]'
 	@touch $@
 
 $(VENV)/.train: $(VENV)/.dev
-	$(PIP) install -c constraints.txt $$(tools/torch_index.sh $(TORCH_INDEX)) -e '.[dev,live,train]'
+	$(PIP) install -c constraints.txt $$(tools/torch_index.sh $(TORCH_INDEX)) -e '.[dev,live,webrtc,train]'
 	@touch $@
 
 demo: $(VENV)/.run

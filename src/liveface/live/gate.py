@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+MOST_BODY = 1 << 20  # bytes of a request to the API; uploads have limits of their own
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 Scope = MutableMapping[str, Any]
@@ -55,7 +56,7 @@ class Gate:
             await send(message)
 
         if refusal is None:
-            await self._app(scope, receive, guarded)
+            await self._app(scope, receive if _uploads(scope) else _limited(receive), guarded)
             return
         body = json.dumps({"error": refusal[1]}).encode()
         start = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
@@ -74,6 +75,8 @@ class Gate:
         needs_token = scope["type"] == "http" and scope["path"].startswith("/api/")
         if needs_token and not self.knows(headers.get("authorization", "").removeprefix("Bearer ")):
             return 401, "a bearer token is needed; expected the one that was printed when the server began."
+        if scope["type"] == "http" and not _uploads(scope) and _length(headers) > MOST_BODY:
+            return 413, f"the request has {_length(headers)} bytes; expected at most {MOST_BODY}."
         return None
 
     def knows(self, token: str) -> bool:
@@ -86,6 +89,28 @@ def _name(address: str) -> str:
         return (urlsplit(address).hostname or "").lower()
     except ValueError:
         return ""
+
+
+def _uploads(scope: Scope) -> bool:
+    return bool(scope["path"] == "/api/uploads")
+
+
+def _length(headers: dict[str, str]) -> int:
+    given = headers.get("content-length", "0")
+    return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else 0
+
+
+def _limited(receive: Receive) -> Receive:
+    """A way in that ends, as if the caller had gone, when more comes than a request may hold."""
+    count = 0
+
+    async def within() -> Message:
+        nonlocal count
+        message = await receive()
+        count += len(message.get("body") or b"")
+        return message if count <= MOST_BODY else {"type": "http.disconnect"}
+
+    return within
 
 
 def _guards(host: str) -> list[tuple[bytes, bytes]]:

@@ -29,7 +29,6 @@ from liveface.live.subjects import Shelf, Unknown
 
 MOST_WAITING = 8
 MOST_KEPT = 32
-OPTIONS = ("fps", "motion_scale", "head", "blink", "seed")
 NICE = 5
 _STEP = re.compile(r"^(\w+)\s+(\d+)%\s*(.*)$")  # a line of `liveface create`
 _UPLOADED = re.compile(r"\b[0-9a-f]{24}-")  # what stands before the name of an uploaded file

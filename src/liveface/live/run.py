@@ -32,6 +32,7 @@ class LiveOptions:
         sessions: how many live sessions at once.
         certificate, key: PEM files, for HTTPS; browsers give microphone and camera to HTTPS and to localhost only.
         browser: whether to open the page.
+        ice: servers for calls over WebRTC, such as "stun:stun.example.org:3478" or "turn:user:password@host:3478".
     """
 
     subject: Path | None = None
@@ -42,6 +43,7 @@ class LiveOptions:
     certificate: Path | None = None
     key: Path | None = None
     browser: bool = True
+    ice: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -66,6 +68,13 @@ def add_options(one: argparse.ArgumentParser) -> None:
     one.add_argument("--sessions", type=int, default=4, help="live sessions at once (4)")
     one.add_argument("--certificate", type=Path, help="PEM file for HTTPS, which microphones need beyond this computer")
     one.add_argument("--key", type=Path, help="PEM file of the certificate's key")
+    one.add_argument(
+        "--ice",
+        action="append",
+        default=[],
+        metavar="SERVER",
+        help="for calls: stun:host:port, turn:user:word@host:port",
+    )
     one.add_argument("--no-browser", action="store_true", help="only say where the page is")
 
 
@@ -80,6 +89,7 @@ def options_of(given: argparse.Namespace) -> LiveOptions:
         certificate=given.certificate,
         key=given.key,
         browser=not given.no_browser,
+        ice=tuple(given.ice),
     )
 
 
@@ -99,8 +109,11 @@ def serve(options: LiveOptions, *, quiet: bool = False) -> None:
     check_extra()
     import uvicorn
 
-    from liveface.live.server import Studio, make_app
+    from liveface.live.calls import IceServer
+    from liveface.live.server import make_app
+    from liveface.live.studio import Studio
 
+    ice = [IceServer.parse(one) for one in options.ice]
     with tempfile.TemporaryDirectory(prefix="liveface-") as folder:
         studio = Studio(Path(folder), options.subject, options.sessions)
         token = options.token
@@ -108,7 +121,7 @@ def serve(options: LiveOptions, *, quiet: bool = False) -> None:
             token = secrets.token_urlsafe(18)
         with bound(options.host, options.port) as place:
             config = uvicorn.Config(
-                make_app(studio, token), log_level="error", ws="websockets-sansio", ws_max_size=1 << 20,
+                make_app(studio, token, ice), log_level="error", ws="websockets-sansio", ws_max_size=1 << 20,
                 ws_per_message_deflate=False, timeout_graceful_shutdown=2, server_header=False,
                 ssl_certfile=options.certificate, ssl_keyfile=options.key,
             )  # fmt: skip

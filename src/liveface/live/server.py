@@ -7,34 +7,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from liveface.errors import LivefaceError, WireError
+from liveface.live.calls import MOST_OFFER, Calls, IceServer, can_call
 from liveface.live.gate import Gate
-from liveface.live.jobs import OPTIONS, Busy, Job, Jobs, can_create
-from liveface.live.sessions import LiveSession, Sessions
+from liveface.live.jobs import Busy, Job, can_create
+from liveface.live.link import serve_socket
 from liveface.live.speak import MOST_TEXT, speak, speaker
-from liveface.live.subjects import MOST_BYTES, Listed, Shelf, Unknown, poster
-from liveface.live.wire import CameraPicture, parse_control, unpack
-from liveface.types import AudioBlock
+from liveface.live.studio import Studio
+from liveface.live.subjects import MOST_BYTES, Listed, Unknown, poster
+from liveface.motion.emotion import parse_emotions
+from liveface.motion.style import parse_style
 
 PAGE = Path(__file__).parent / "page"
-HELLO_S = 8.0  # in which a page must say who it is
-MOST_FAULTS = 20  # malformed messages, after which a socket is closed
 SWEEP_S = 5.0
 MOST_UPLOADING = 4
-_log = logging.getLogger(__name__)
 
 
 class Answer(BaseModel):
@@ -86,6 +82,54 @@ class JobOptions(BaseModel):
     head: float = Field(default=1.0, ge=0, le=3)
     blink: float = Field(default=1.0, ge=0, le=3)
     seed: int = Field(default=0, ge=0, le=1 << 31)
+    emotion: str = Field(default="", max_length=200, description='of speech, such as "happy:0.7"')
+    style: str = Field(default="", max_length=200, description='of speech, such as "articulation:1,smile:0.5"')
+    quality: Literal["live", "best"] = "live"
+    background: str = Field(default="", pattern="^(#[0-9a-fA-F]{6})?$", description='"#rrggbb", or the own one')
+
+    def checked(self) -> dict[str, Any]:
+        """The options that `liveface.session.Options` takes.
+
+        Raises:
+            MotionError: no such emotion or style.
+        """
+        if self.emotion:
+            parse_emotions(self.emotion)
+        if self.style:
+            parse_style(self.style)
+        return {**self.model_dump(exclude={"background"}), "background": self.background or None}
+
+
+class CallRequest(BaseModel):
+    """An offer over WebRTC: its SDP with all candidates in it, the face, and whether sound shall come back."""
+
+    model_config = ConfigDict(extra="forbid")
+    sdp: str = Field(min_length=1, max_length=MOST_OFFER)
+    face: str = Field(default="", max_length=200)
+    sound: bool = False
+
+
+class IceEntry(Answer):
+    """A server for calls, as browsers name it."""
+
+    urls: str
+    username: str
+    credential: str
+
+
+class CallsEntry(Answer):
+    """Whether calls can be made here, and through which servers."""
+
+    possible: bool
+    servers: list[IceEntry]
+
+
+class CallEntry(Answer):
+    """A call that was taken: its id and the answer."""
+
+    id: str
+    sdp: str
+    type: str = "answer"
 
 
 class JobRequest(BaseModel):
@@ -133,56 +177,9 @@ class JobEntry(Answer):
     error: str
 
 
-class Link:
-    """One WebSocket's way out: messages are handed over from threads and sent in order."""
-
-    def __init__(self, socket: WebSocket) -> None:
-        self.socket, self._loop = socket, asyncio.get_running_loop()
-        self._queue: asyncio.Queue[bytes | dict[str, Any]] = asyncio.Queue()
-
-    def push(self, message: bytes | dict[str, Any]) -> None:
-        """Have a message sent; may be called from any thread."""
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._loop.call_soon_threadsafe(self._queue.put_nowait, message)
-
-    async def drain(self) -> None:
-        """Send what is handed over, for ever."""
-        while True:
-            await self.send(await self._queue.get())
-
-    async def send(self, message: bytes | dict[str, Any]) -> None:
-        """Send one message now."""
-        if isinstance(message, bytes):
-            await self.socket.send_bytes(message)
-        else:
-            await self.socket.send_text(json.dumps(message))
-
-    async def end(self, code: int, text: str = "") -> None:
-        """Say why, and close."""
-        with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-            if text:
-                await self.send({"type": "error", "text": text, "final": True, "code": code})
-            if self.socket.application_state != WebSocketState.DISCONNECTED:
-                await self.socket.close(code)
-
-
-class Studio:
-    """What one server holds; `folder` is removed by whoever made it."""
-
-    def __init__(self, folder: Path, own: Path | None = None, most_sessions: int = 4) -> None:
-        self.folder = folder
-        self.shelf = Shelf(folder, own)
-        self.sessions = Sessions(self.shelf, folder, most_sessions)
-        self.jobs = Jobs(folder, self.shelf)
-
-    def stop(self) -> None:
-        """End all sessions and jobs."""
-        self.sessions.stop()
-        self.jobs.stop()
-
-
-def make_app(studio: Studio, token: str | None = None) -> Gate:
-    """The application, behind its gate."""
+def make_app(studio: Studio, token: str | None = None, ice: Sequence[IceServer] = ()) -> Gate:
+    """The application, behind its gate; `ice` are servers for calls."""
+    calls = Calls(studio, ice)
 
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -191,6 +188,7 @@ def make_app(studio: Studio, token: str | None = None) -> Gate:
             yield
         finally:
             sweeper.cancel()
+            await calls.stop()
             await asyncio.to_thread(studio.stop)
 
     app = FastAPI(
@@ -201,6 +199,7 @@ def make_app(studio: Studio, token: str | None = None) -> Gate:
     app.add_exception_handler(LivefaceError, _failed)
     _add_faces(app, studio)
     _add_jobs(app, studio)
+    _add_calls(app, calls)
 
     @app.websocket("/live")
     async def live(socket: WebSocket) -> None:
@@ -334,8 +333,7 @@ def _add_jobs(app: FastAPI, studio: Studio) -> None:
     def start(wanted: JobRequest) -> JobEntry:
         """Animate a face with an uploaded driver; ask for the job until it is done, then fetch its video."""
         face, driver = studio.shelf.face(wanted.face), studio.shelf.upload(wanted.driver)
-        options = {name: getattr(wanted.options, name) for name in OPTIONS}
-        return _job(studio.jobs.animate(face.path, driver.path, options))
+        return _job(studio.jobs.animate(face.path, driver.path, wanted.options.checked()))
 
     @app.post("/api/avatars", status_code=202)
     def create(wanted: AvatarRequest) -> JobEntry:
@@ -379,89 +377,23 @@ def _job(job: Job) -> JobEntry:
     )  # fmt: skip
 
 
-async def serve_socket(socket: WebSocket, studio: Studio, gate: Gate) -> None:
-    """One page, from its hello to its end."""
-    await socket.accept()
-    link = Link(socket)
-    try:
-        said = parse_control(await asyncio.wait_for(socket.receive_text(), HELLO_S))
-    except (TimeoutError, WireError, KeyError, WebSocketDisconnect) as error:
-        await link.end(1008, f"a hello was expected first ({error}).")
-        return
-    if said is None or said["type"] != "hello":
-        await link.end(1008, "a hello was expected first.")
-    elif not gate.knows(said.get("token", "")):
-        await link.end(1008, "the token is not the one that was printed when the server began.")
-    else:
-        await _run(link, studio, said)
+def _add_calls(app: FastAPI, calls: Calls) -> None:
+    """WebRTC."""
 
+    @app.get("/api/calls")
+    def possible() -> CallsEntry:
+        """Whether calls can be made here."""
+        servers = [IceEntry(urls=one.url, username=one.user, credential=one.password) for one in calls.servers]
+        return CallsEntry(possible=can_call(), servers=servers)
 
-async def _run(link: Link, studio: Studio, hello: dict[str, Any]) -> None:
-    """A page that may come in."""
-    codec = hello.get("codec", "h264")
-    session = studio.sessions.resume(hello["resume"], link.push, codec) if hello.get("resume") else None
-    resumed = session is not None
-    if session is None:
-        if not studio.sessions.reserve():
-            most = studio.sessions.most
-            await link.end(1013, f"all {most} live sessions are taken; expected a free one: try again in a minute.")
-            return
-        face = hello.get("subject") or studio.shelf.first
-        try:
-            session = await asyncio.to_thread(studio.sessions.open, face, link.push, codec)
-        except LivefaceError as error:
-            await link.end(1008, str(error))
-            return
-    sender = asyncio.create_task(link.drain())
-    try:
-        link.push({"type": "welcome", "session": session.id, "subject": session.face, "resumed": resumed})
-        await _listen(link, studio, session)
-    except (WebSocketDisconnect, RuntimeError):
-        pass  # the page is gone
-    finally:
-        sender.cancel()
-        studio.sessions.leave(session, link.push)
+    @app.post("/api/calls", status_code=201)
+    async def call(wanted: CallRequest) -> CallEntry:
+        """Take an offer; the answer comes at once, pictures and sound follow."""
+        name, sdp = await calls.answer(wanted.sdp, wanted.face, sound=wanted.sound)
+        return CallEntry(id=name, sdp=sdp)
 
-
-async def _listen(link: Link, studio: Studio, session: LiveSession) -> None:
-    """Take what a page sends until it leaves."""
-    faults = 0
-    while faults < MOST_FAULTS:
-        message = await link.socket.receive()
-        if message["type"] == "websocket.disconnect":
-            return
-        try:
-            if message.get("bytes") is not None:
-                _take(session, message["bytes"])
-            else:
-                await _obey(link, studio, session, message.get("text") or "")
-        except WireError as error:
-            faults += 1
-            link.push({"type": "error", "text": str(error), "final": False})
-        except LivefaceError as error:
-            link.push({"type": "error", "text": str(error), "final": False})
-    await link.end(1008, f"{faults} messages could not be read; expected those of docs/decisions/live.md.")
-
-
-def _take(session: LiveSession, data: bytes) -> None:
-    """A binary message."""
-    got = unpack(data)
-    if isinstance(got, AudioBlock):
-        session.worker.hear(got)
-    elif isinstance(got, CameraPicture):
-        session.worker.see(got)
-
-
-async def _obey(link: Link, studio: Studio, session: LiveSession, text: str) -> None:
-    """A text message."""
-    said = parse_control(text)
-    if said is None:
-        return
-    if said["type"] == "ack":
-        session.worker.ack(said["number"])
-    elif said["type"] == "ping":
-        link.push({"type": "pong", "at": said["at"]})
-    elif said["type"] == "subject":
-        await asyncio.to_thread(studio.sessions.change, session, said["id"])
-    else:
-        session.worker.control(said)
+    @app.delete("/api/calls/{call}", status_code=204, response_class=Response)
+    async def hang_up(call: str) -> Response:
+        """End a call."""
+        await calls.end(call)
+        return Response(status_code=204)

@@ -14,7 +14,7 @@ from typing import Any
 
 from liveface.live.engine import Engine
 from liveface.live.subjects import Shelf, opened
-from liveface.live.worker import Push, Worker
+from liveface.live.worker import Push, Shown, Worker
 
 GRACE_S = 20.0  # a page that is gone for longer has left
 
@@ -68,8 +68,8 @@ class Sessions:
         with self._lock:
             self._promised -= 1
 
-    def open(self, face: str, push: Push, codec: str) -> LiveSession:
-        """A new session in a promised place; slow, so to be called from a thread.
+    def open(self, face: str, push: Push, codec: str, shown: Shown | None = None) -> LiveSession:
+        """A new session in a promised place; slow, so to be called from a thread. `shown` as `Worker.attach` says.
 
         Raises:
             LivefaceError: the face cannot be shown; the promise is taken back.
@@ -85,7 +85,7 @@ class Sessions:
         with self._lock:
             self._promised -= 1
             self._sessions[made.id] = made
-        worker.attach(push, codec)
+        worker.attach(push, codec, shown)
         worker.start()
         return made
 

@@ -32,6 +32,8 @@ STATS_S = 1.0
 
 Push = Callable[[bytes | dict[str, Any]], None]
 """Takes a binary message or a JSON object for the page; called from the worker's thread."""
+Shown = Callable[[Shot], None]
+"""Takes pictures as they are, where they are coded elsewhere; called from the worker's thread."""
 
 
 class Worker(threading.Thread):
@@ -51,6 +53,7 @@ class Worker(threading.Thread):
         self._wake = threading.Event()
         self._ending = False
         self._push: Push | None = None
+        self._shown: Shown | None = None
         self._coder = PictureCoder()
         self._sent = self._acked = 0
         self._away_s = self._left_s = 0.0  # how long nobody was attached; since when
@@ -64,13 +67,13 @@ class Worker(threading.Thread):
         """The session's time."""
         return self._clock() - self._away_s
 
-    def attach(self, push: Push, codec: str) -> None:
-        """Send to `push` from now on, beginning with a key frame."""
+    def attach(self, push: Push, codec: str, shown: Shown | None = None) -> None:
+        """Send to `push` from now on, beginning with a key frame; `shown` takes the pictures in its place, uncoded."""
 
         def do() -> None:
             if self._push is None:
                 self._away_s += self._clock() - self._left_s
-            self._push, self._coder = push, PictureCoder(codec)
+            self._push, self._shown, self._coder = push, shown, PictureCoder(codec)
             self._acked = self._sent
 
         self._do(do)
@@ -80,7 +83,7 @@ class Worker(threading.Thread):
 
         def do() -> None:
             if self._push == push:  # methods of one object are equal, not the same
-                self._push, self._left_s = None, self._clock()
+                self._push, self._shown, self._left_s = None, None, self._clock()
 
         self._do(do)
 
@@ -183,6 +186,9 @@ class Worker(threading.Thread):
         if shot.events:
             self._tell({"type": "events", "events": list(shot.events), "number": shot.number})
         self._keep(shot)
+        if self._shown is not None:
+            self._shown(shot)
+            return
         if self._sent - self._acked >= WINDOW:
             self._held += 1
             return
