@@ -1,8 +1,10 @@
 /**
- * What page and worker say to each other. Sound is the master clock: the page says at which second of its own clock a
- * block of sound is heard, and gets with every picture the second at which to show it.
+ * What page and worker say to each other. Sound is the master clock: every block has a place on the page's audio clock,
+ * the page says how that clock and ours compare, and the worker shows a picture when its sound is heard.
  *
- * Seconds are `performance.timeOrigin + performance.now()` over 1000 in both threads (`now_s`), so they compare.
+ * Seconds of our clock are `performance.timeOrigin + performance.now()` over 1000 in both threads (`now_s`). A place is
+ * `base_s` of its stream plus the audio clock's time at which it is played or was captured; every stream has a base ten
+ * seconds above the one before, so that nobody takes it for the same sound going on.
  */
 
 import type { Emotion } from "./types.js";
@@ -26,38 +28,65 @@ export interface Dials {
 /** An emotion's strengths, 0 to 1, by name. */
 export type Feeling = Partial<Record<Emotion, number>>;
 
+/** Which build of LiteRT: relaxed SIMD is faster, and Safari lacked it for long. */
+export type Variant = "relaxed" | "plain";
+
 /** Page to worker. */
 export type ToWorker =
-  /** First: the avatar's bytes, and where the folder of networks lies. Answered by `ready` or `error`. */
-  | { kind: "load"; avatar: ArrayBuffer; base: string }
-  /** A block of mono sound, -1 to 1; `start` is its place in its stream, in samples of `rate`. */
-  | { kind: "audio"; samples: Float32Array; rate: number; start: number }
-  /** No more sound comes for now: what was heard is shown to its end. */
-  | { kind: "speak-end" }
+  /** First: the avatar's bytes. Answered by `ready`, or by a fatal `error`. */
+  | { kind: "load"; avatar: ArrayBuffer; variant?: Variant }
+  /** Where to draw; without one, frames carry bitmaps. */
+  | { kind: "canvas"; canvas: OffscreenCanvas }
+  /** A new stream of sound: its base, and by how much later than captured it is heard; null is not heard here. */
+  | { kind: "stream"; base_s: number; delay_s: number | null }
+  /** Our clock minus the audio clock, at the loudspeaker. */
+  | { kind: "clock"; offset_s: number }
+  /** Mono sound, -1 to 1, at its place in samples of `rate`; sound that will be heard later is kept until its turn. */
+  | { kind: "audio"; samples: Float32Array<ArrayBuffer>; rate: number; start: number }
+  /** A port on which the audio thread says `TapBlock`s itself. */
+  | { kind: "tap"; port: MessagePort; base_s: number }
   /** Forget what was not shown and shut the mouth; frames from now on are of `epoch`. */
   | { kind: "interrupt"; epoch: number }
   | { kind: "set"; dials?: Dials; emotion?: Feeling }
-  /** A picture of the webcam, which drives until none came for half a second. */
+  /** Make the parts of the mirror ready. */
+  | { kind: "mirror" }
+  /** A picture of the webcam, taken at `time_s`; the camera drives until none came for half a second. */
   | { kind: "camera"; bitmap: ImageBitmap; time_s: number }
   /** Look straight ahead: what the camera sees next is the centre. */
   | { kind: "centre" }
-  /** Where to draw; without one, frames carry bitmaps. */
-  | { kind: "canvas"; canvas: OffscreenCanvas }
-  /** Draw, or rest (the page is hidden). */
-  | { kind: "run"; running: boolean }
-  | { kind: "stop" };
+  /** Draw, or rest because nobody looks. */
+  | { kind: "run"; running: boolean };
+
+/** What the audio thread hears: mono, from the audio clock's sample `start` on. */
+export interface TapBlock {
+  samples: Float32Array<ArrayBuffer>;
+  rate: number;
+  start: number;
+}
 
 /** How long stages of a frame took, in milliseconds, over the last frames. */
 export type Percentiles = Record<string, { p50: number; p95: number }>;
 
+/** What became of the frames, said once a second. */
+export interface Stats {
+  readonly stages: Percentiles;
+  /** Frames shown and left out since the beginning. */
+  readonly shown: number;
+  readonly dropped: number;
+  /** Pictures shown after their sound was heard, in milliseconds, over the last frames; none without sound. */
+  readonly behind?: { p50: number; p95: number };
+  readonly variant: Variant;
+}
+
 /** Worker to page. */
 export type FromWorker =
-  | { kind: "ready"; name: string; width: number; height: number; fps: number }
-  /** A picture was drawn: `sound_s` is its place in the stream of sound (NaN without any), `ms` what it took. */
+  | { kind: "ready"; name: string; width: number; height: number; fps: number; variant: Variant }
+  /** A picture is shown: `sound_s` is the place of its sound (NaN without any), `ms` what it took. */
   | { kind: "frame"; number: number; epoch: number; sound_s: number; ms: number; source: Source; bitmap?: ImageBitmap }
-  | { kind: "event"; name: EventName; sound_s: number }
-  | { kind: "stats"; stages: Percentiles; shown: number; dropped: number; variant: string }
-  /** One sentence; `fatal` when nothing more can be drawn. */
+  | { kind: "event"; name: EventName }
+  | { kind: "stats"; stats: Stats }
+  | { kind: "mirror-ready" }
+  /** One sentence; `fatal` when nothing can be drawn. */
   | { kind: "error"; sentence: string; fatal: boolean };
 
 export type Source = "idle" | "sound" | "camera";
