@@ -43,7 +43,7 @@ class Page:
     """A page of Chromium, spoken to over the DevTools protocol."""
 
     def __init__(self, address: str) -> None:
-        self._socket = connect(address, max_size=1 << 26)
+        self._socket = connect(address, max_size=1 << 26, legacy=True)
         self._numbers = itertools.count(1)
         self.errors: list[str] = []
 
@@ -219,8 +219,10 @@ def mouth_moves(page: Page) -> dict[str, float]:
     """How far pixels about the mouth change from picture to picture: while a file plays, and after an interruption."""
     code = """
     new Promise((done) => {
-      const canvas = document.getElementById('canvas'), kept = [];
+      const view = document.getElementById('view'), called = !view.hidden, kept = [];
+      const canvas = called ? new OffscreenCanvas(360, 640) : document.getElementById('canvas');
       const look = () => {
+        if (called) canvas.getContext('2d').drawImage(view, 0, 0, 360, 640);
         const box = [canvas.width * .35, canvas.height * .5, canvas.width * .3, canvas.height * .16].map(Math.round);
         kept.push(canvas.getContext('2d').getImageData(...box).data);
         if (kept.length < 25) return setTimeout(look, 40);
@@ -290,7 +292,7 @@ def main() -> int:
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     parser.add_argument("--video", help="MJPEG or Y4M that the fake webcam shows")
     parser.add_argument("--long", type=float, default=0.0, help="seconds of a long file to play, too")
-    parser.add_argument("--query", default="", help="of the page's address: codec=jpeg")
+    parser.add_argument("--query", default="", help="of the page's address: codec=jpeg, or transport=call for WebRTC")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -16,6 +16,7 @@ export class Camera {
     this.sequence = 0;
     this.busy = false;
     this.preview = null;
+    this.carry = null; // of a call: takes a track to send
   }
 
   async begin(device, preview) {
@@ -29,6 +30,10 @@ export class Camera {
     this.preview = preview;
     this.running = true;
     this.last = 0;
+    if (this.carry) {
+      this.carry(this.stream.getVideoTracks()[0]);
+      return;
+    }
     const frame = () => {
       if (!this.running) return;
       this.shoot();
@@ -40,6 +45,7 @@ export class Camera {
 
   stop() {
     this.running = false;
+    this.carry?.(null);
     if (this.stream) this.stream.getTracks().forEach((track) => track.stop());
     if (this.preview) this.preview.srcObject = null;
     this.stream = null;

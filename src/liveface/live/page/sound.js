@@ -16,6 +16,7 @@ export class Sound {
     // of the source before it, so that nobody takes it for the same sound going on.
     this.base = 0;
     this.onend = () => {};
+    this.carry = null; // of a call: takes a track to send, and whether it is to be heard from there
   }
 
   // Browsers let sound begin only after a click or a key.
@@ -50,6 +51,7 @@ export class Sound {
     this.stream = await navigator.mediaDevices.getUserMedia({ audio: wanted });
     this.input = this.context.createMediaStreamSource(this.stream);
     this.input.connect(this.tap);
+    this.carry?.(this.stream.getAudioTracks()[0], false);
     this.base += 10;
     this.mode = "microphone";
   }
@@ -65,7 +67,11 @@ export class Sound {
     }
     this.playing = { mono, sent: 0, start: null }; // begins with the next tick, when nothing stands in the way
     this.source = new AudioBufferSourceNode(this.context, { buffer });
-    this.source.connect(this.context.destination);
+    if (this.carry) {
+      const out = this.context.createMediaStreamDestination();
+      this.source.connect(out);
+      this.carry(out.stream.getAudioTracks()[0], true);
+    } else this.source.connect(this.context.destination);
     this.source.onended = () => {
       if (this.mode === "file") {
         this.stop();
@@ -88,6 +94,7 @@ export class Sound {
     this.mode = "none";
     this.level = 0;
     this.sends = [];
+    this.carry?.(null, false);
     if (this.source) {
       this.source.onended = null;
       if (this.playing.start !== null) this.source.stop();

@@ -1,5 +1,6 @@
 // The studio page: what buttons, sliders, keys and dropped files do.
 
+import { Call } from "./call.js";
 import { Camera } from "./camera.js";
 import { Link } from "./link.js";
 import { Making } from "./making.js";
@@ -17,7 +18,9 @@ const ICONS = {
 const NAMES = { microphone: ["Talk", "Stop"], file: ["Play", "Stop"], camera: ["Mirror", "Stop"], text: ["Say it", "Stop"] };
 const find = (id) => document.getElementById(id);
 
-const link = new Link({ state: showState, picture: (message) => player.take(message), said, opened });
+const calling = new URLSearchParams(location.search).get("transport") === "call";
+const handlers = { state: showState, picture: (message) => player.take(message), said, opened, playing };
+const link = calling ? new Call(handlers, ask, find("view")) : new Link(handlers);
 const sound = new Sound((message) => link.send(message));
 const player = new Player(find("canvas"), sound);
 const camera = new Camera((message) => link.send(message));
@@ -39,14 +42,20 @@ let faces = [];
 let recording = 0;
 let stats = {};
 let lookDue = null;
+let called = null; // numbers of a call
+
+if (calling) {
+  find("canvas").hidden = true;
+  find("view").hidden = false;
+  sound.carry = (track, heard) => link.carry("audio", track, heard);
+  camera.carry = (track) => link.carry("video", track);
+}
 
 player.onack = (number) => link.send({ type: "ack", number });
 player.onkey = () => link.send({ type: "key" });
 player.onshown = (one) => {
   if (!find("veil").classList.contains("gone")) find("veil").classList.add("gone");
-  find("frame").classList.toggle("speaking", one.source === "sound");
-  const names = { idle: active ? "listening" : "idle", sound: "speaking", camera: "mirroring" };
-  if (find("who").textContent !== names[one.source]) find("who").textContent = names[one.source];
+  showDriver(one.source);
 };
 sound.onend = () => setActive(false);
 
@@ -57,6 +66,19 @@ function showState(name, text) {
   state.className = `state ${name}`;
   state.querySelector("b").textContent = text;
   if (name !== "live") veil(name === "off" ? text : `${text} …`);
+}
+
+// Who drives the face: "idle", "sound" or "camera".
+function showDriver(name) {
+  find("frame").classList.toggle("speaking", name === "sound");
+  const names = { idle: active ? "listening" : "idle", sound: "speaking", camera: "mirroring" };
+  if (find("who").textContent !== names[name]) find("who").textContent = names[name];
+}
+
+// A call's pictures have begun.
+function playing() {
+  find("veil").classList.add("gone");
+  showDriver("idle");
 }
 
 function veil(text) {
@@ -92,8 +114,10 @@ function said(message) {
   } else if (message.type === "recording") {
     setRecording(message.on);
     if (!message.on && message.name) addRecording(message);
-  } else if (message.type === "events" && message.events.includes("camera-ready")) {
-    toast("The camera knows you now: move, and the face moves with you.");
+  } else if (message.type === "events") {
+    if (message.events.includes("camera-ready")) toast("The camera knows you now: move, and the face moves with you.");
+    if (calling && message.events.includes("speech-start")) showDriver("sound");
+    if (calling && message.events.includes("speech-end")) showDriver("idle");
   }
 }
 
@@ -371,12 +395,13 @@ function addRecording({ name, seconds }) {
 
 function measured() {
   const name = source === "file" || source === "text" ? "offset" : source === "camera" ? "camera" : "latency";
-  return { ...player.counts, source: player.source, stats, ...Object.fromEntries(["latency", "offset", "camera", "interval", "ahead"].map((one) => [one, player.measured(one)])), now: player.measured(name) };
+  return { ...player.counts, ...called, source: player.source, stats, ...Object.fromEntries(["latency", "offset", "camera", "interval", "ahead"].map((one) => [one, player.measured(one)])), now: player.measured(name) };
 }
 
 let before = { at: performance.now(), shown: 0 };
 
-function showMeter() {
+async function showMeter() {
+  if (calling) called = await link.numbers();
   const now = measured();
   const at = performance.now();
   const fps = (1000 * (now.shown - before.shown)) / (at - before.at);
@@ -398,7 +423,8 @@ function showMeter() {
     ["Left out here / by the server", `${now.dropped} / ${stats.dropped_all ?? 0}`],
     ["Drawing a picture", `${stats.draw_ms ?? "–"} ms`],
     ["Coding it", `${stats.code_ms ?? "–"} ms`],
-    ["Video", link.codec === "h264" ? "H.264, WebCodecs" : "JPEG"],
+    ["Video", { h264: "H.264, WebCodecs", jpeg: "JPEG", call: "WebRTC" }[link.codec]],
+    ["There and back", called?.trip ? `${called.trip.toFixed(0)} ms` : "–"],
   ];
   find("numbers").replaceChildren(
     ...rows.flatMap(([name, value]) => {
@@ -535,7 +561,7 @@ async function begin() {
     history.replaceState(null, "", location.pathname + location.search);
   }
   link.token = given ?? sessionStorage.getItem("liveface-token") ?? "";
-  link.codec = new URLSearchParams(location.search).get("codec") === "jpeg" ? "jpeg" : await Player.codec();
+  if (!calling) link.codec = new URLSearchParams(location.search).get("codec") === "jpeg" ? "jpeg" : await Player.codec();
   setEmotion("neutral");
   setActive(false);
   fill(find("intensity"));
