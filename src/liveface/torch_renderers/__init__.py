@@ -1,0 +1,1 @@
+"""Renderers that need torch and weights the user brings; opened by name through `liveface.subject`."""

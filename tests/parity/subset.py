@@ -1,0 +1,45 @@
+"""Make the part of the stored outputs that lives here: python tests/parity/subset.py FROM MODEL, such as liveportrait.
+
+What is left out is listed below; what stays proves every network once, the rest is for `make test-parity`.
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parent / "data"
+LEFT_OUT = {
+    "liveportrait": {
+        "warping_module": None,  # the chain runs it
+        "spade_generator": None,
+        "appearance_feature_extractor": ("in_source_u8",),  # the chain holds the same pictures
+        "motion_extractor": ("in_",),
+        "chain": ("in_fixed", "out_fixed", "out_f_s_sub"),
+    },
+}
+"""Of each file, the starts of the names of arrays that are left out; None leaves the file out."""
+
+
+def main(source, model):
+    """Copy what stays."""
+    target = HERE / model
+    (target / "keys").mkdir(parents=True, exist_ok=True)
+    for file in sorted((Path(source) / model / "keys").glob("*.json")):
+        table = json.loads(file.read_text("utf-8"))
+        (target / "keys" / file.name).write_text(json.dumps(table, separators=(",", ":")) + "\n", "utf-8")
+    shutil.copyfile(Path(source) / model / "fill_check.json", target / "fill_check.json")
+    for file in sorted((Path(source) / model).glob("*.npz")):
+        starts = LEFT_OUT[model].get(file.stem, ())
+        if starts is not None:
+            with np.load(file) as arrays:
+                kept = {name: arrays[name] for name in arrays.files if not name.startswith(tuple(starts))}
+            np.savez_compressed(target / file.name, **kept)
+    size = sum(file.stat().st_size for file in target.rglob("*") if file.is_file())
+    sys.stdout.write(f"{target}: {size / 1e6:.2f} MB\n")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
