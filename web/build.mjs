@@ -1,5 +1,5 @@
 /**
- * Bundles: `node build.mjs` writes out/liveface.js and out/worker.js, `--test` every test/*.test.ts to out/test/.
+ * Bundles: `node build.mjs` writes the scripts of the export to out/site, `--test` every test/*.test.ts to out/test/.
  * `python tools/build_web.py` calls this and puts the result into the package.
  */
 
@@ -33,7 +33,9 @@ if (process.argv.includes("--test")) {
     sourcemap: "inline",
   });
 } else {
-  const shipped = { ...shared, outdir: "out", minify: true, platform: "browser", external: ["fs", "node:fs", "path", "crypto"] };
-  await build({ ...shipped, entryPoints: ["src/liveface.ts", "src/page.ts", "src/service.ts", "src/tap.ts"], format: "esm" });
+  const shipped = { ...shared, outdir: "out/site", minify: true, platform: "browser", external: ["fs", "node:fs", "path", "crypto"] };
+  rmSync("out/site", { recursive: true, force: true });
+  await build({ ...shipped, entryPoints: ["src/liveface.ts", "src/service.ts", "src/tap.ts"], format: "esm" });
+  await build({ ...shipped, entryPoints: ["src/page.ts"], format: "esm", external: ["./liveface.js"] });
   await build({ ...shipped, entryPoints: ["src/worker.ts"], format: "iife" });
 }
