@@ -183,3 +183,14 @@ def test_points_are_where_the_picture_has_them(renderer):
     assert away[:468].mean() < 0.04
     shift = told[468] - renderer.canvas.points[468] - (told[133] - renderer.canvas.points[133])
     assert shift[:2].min() > 0.01 * eyes_apart(told)  # the iris went right and down within the eye
+
+
+def test_a_frame_with_what_is_known_of_it(renderer):
+    motion = Motion(
+        np.full((1, 52), 0.1, np.float32), np.array([[0.05, -0.1, 0, 0.5, 0, 0]], np.float32),
+        np.full((1, 4), 0.1, np.float32),
+    )  # fmt: skip
+    drawn = renderer.draw(motion)
+    np.testing.assert_array_equal(drawn.pixels, renderer.step(renderer.start(), motion)[1][0].pixels)
+    np.testing.assert_array_equal(drawn.points, renderer.points(motion))
+    np.testing.assert_array_equal(drawn.matte, renderer.matte(renderer.start(), motion))

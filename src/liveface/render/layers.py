@@ -93,7 +93,9 @@ class PersonLayer:
         neck = 1 - _smoothstep(np.clip((below + NECK_TOP) / (NECK_TOP + NECK_END), 0, 1))
         self.rigid = np.maximum(neck, np.exp(-((outside / (CHIN_REACH * face_h)) ** 2))).astype(np.float32)
 
-    def paint(self, moved_nodes: Array, moved_oval: Array, rigid_oval: Array, shift: Array) -> Pixels:
+    def paint(
+        self, moved_nodes: Array, moved_oval: Array, rigid_oval: Array, shift: Array, alpha: Pixels | None = None
+    ) -> Pixels:
         """The plate with the person moved.
 
         Args:
@@ -101,11 +103,14 @@ class PersonLayer:
             moved_oval: `[36, 2]` where the outline of the face is.
             rigid_oval: `[36, 2]` where the rigid head alone would put it.
             shift: `[2]` the head's shift in the picture, which the shoulders follow in part.
+            alpha: uint8 `[H, W]` of zeros where to write what `matte` would say; None does not.
         Returns: uint8 `[H, W, 3]`.
         """
         low, high, maps = self._maps(moved_nodes, moved_oval, rigid_oval, shift)
         moved = cv2.remap(self._layer, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         picture = self.plate.copy()
+        if alpha is not None:
+            alpha[low[1] : high[1], low[0] : high[0]] = moved[..., 3]
         cover(moved, picture[low[1] : high[1], low[0] : high[0]])
         return picture
 

@@ -13,6 +13,8 @@ mouth, whatever the photo shows); all others add to the photo's own expression.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -59,6 +61,21 @@ ABSOLUTE = tuple(
     if name.startswith(("jaw", "mouth")) and not name.startswith(("mouthSmile", "mouthDim"))
 )
 """Coefficients whose zero is the same face on every photo: jaw and lips without the smile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """One frame and what is known of it.
+
+    Attributes:
+        pixels: uint8 `[H, W, 3]`.
+        points: float32 `[478, 3]`, see `MeshRenderer.points`.
+        matte: uint8 `[H, W]`, where the person is.
+    """
+
+    pixels: Pixels
+    points: Array
+    matte: Pixels
 
 
 class MeshRenderer:
@@ -141,11 +158,21 @@ class MeshRenderer:
         ]
         return {"index": np.asarray(index + len(motion))}, frames
 
+    def draw(self, motion: Motion) -> Drawn:
+        """One frame of motion, its points and its matte, at little more than the cost of the frame."""
+        posed = self._pose(motion.expression[0], motion.head[0])
+        matte = np.zeros(self.canvas.size[::-1], np.uint8)
+        points = self._with_gaze(posed, motion.gaze[0])
+        return Drawn(self._paint(posed, motion.expression[0], motion.head[0], motion.gaze[0], matte), points, matte)
+
     def _draw(self, expression: Array, head: Array, gaze: Array) -> Pixels:
+        return self._paint(self._pose(expression, head), expression, head, gaze)
+
+    def _paint(self, pose: _Pose, expression: Array, head: Array, gaze: Array, matte: Pixels | None = None) -> Pixels:
         rig = self._rig
-        points, rigid, nodes, posed = self._pose(expression, head)
+        points, rigid, nodes, posed = pose
         shift = head[3:5] * rig.px_per_cm
-        picture = self._person.paint(nodes, points[OVAL], rigid[OVAL], shift)
+        picture = self._person.paint(nodes, points[OVAL], rigid[OVAL], shift, matte)
         uncover = np.float32(min(abs(float(head[1])) / UNCOVER_TURN, 1.0))
         sampled = self._sampled + self._uncovered * uncover
         looks = (gaze[2:], gaze[:2])  # the image's left eye is the person's right
@@ -181,16 +208,19 @@ class MeshRenderer:
 
         Irises go where the eyeballs are painted to look.
         """
+        return self._with_gaze(self._pose(motion.expression[0], motion.head[0]), motion.gaze[0])
+
+    def _with_gaze(self, pose: _Pose, gaze: Array) -> Array:
         rig = self._rig
-        points, rigid, _, posed = self._pose(motion.expression[0], motion.head[0])
-        looks = (motion.gaze[0, 2:], motion.gaze[0, :2])
-        for eye, look in enumerate(looks):
+        points, rigid, _, posed = pose
+        points = points.copy()
+        for eye, look in enumerate((gaze[2:], gaze[:2])):  # the image's left eye is the person's right
             points[IRIS[eye]] = (
                 rigid[IRIS[eye]] + np.sin(np.clip(look[::-1], -0.6, 0.6)) * EYEBALL_RADIUS_CM * rig.px_per_cm
             )
         return np.column_stack([points, posed[:, 2] * rig.px_per_cm]).astype(np.float32)
 
-    def _pose(self, expression: Array, head: Array) -> tuple[Array, Array, Array, Array]:
+    def _pose(self, expression: Array, head: Array) -> _Pose:
         """Canvas pixels of the points, of the same without expression, and of the person's grid; points in cm."""
         rig = self._rig
         formed = self._form(expression)
@@ -221,6 +251,10 @@ def _absolute_only(expression: Array) -> Array:
     absolute = [ARKIT_INDEX[name] for name in ABSOLUTE]
     kept[absolute] = expression[absolute]
     return kept
+
+
+_Pose = tuple[Array, Array, Array, Array]
+"""See `MeshRenderer._pose`."""
 
 
 class _Lips:
