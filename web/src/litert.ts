@@ -8,6 +8,7 @@
 
 import makePlain from "@litertjs/core/wasm/litert_wasm_compat_internal.js";
 import makeRelaxed from "@litertjs/core/wasm/litert_wasm_internal.js";
+import { unechoed } from "./echoes.js";
 
 export type Values = Float32Array | Int32Array | Int8Array | Uint8Array;
 export type Kind = "float32" | "int32" | "int8" | "uint8";
@@ -95,10 +96,12 @@ export class Net {
     environment: Deletable,
     model: Model,
     private readonly compiled: Compiled,
+    private readonly echoes: Readonly<Record<string, string>>,
   ) {
     const signature = model.getSignature(0);
     this.inputs = slots(signature.inputNames(), (index) => model.getInputTensorType(0, index));
-    this.outputs = slots(signature.outputNames(), (index) => model.getOutputTensorType(0, index));
+    const repeated = Object.entries(echoes).map(([name, input]) => ({ ...(this.slot(input) as Slot), name }));
+    this.outputs = [...slots(signature.outputNames(), (index) => model.getOutputTensorType(0, index)), ...repeated];
     this.inputs.forEach((slot, index) => {
       const type = model.getInputTensorType(0, index);
       const kind = wasm.LiteRtTensorBufferType.HOST_MEMORY;
@@ -125,7 +128,11 @@ export class Net {
    */
   fill(name: string): Values {
     const place = this.address(name);
-    return view(this.wasm, place, this.inputs.find((one) => one.name === name) as Slot);
+    return view(this.wasm, place, this.slot(name) as Slot);
+  }
+
+  private slot(name: string): Slot | undefined {
+    return this.inputs.find((one) => one.name === name);
   }
 
   /** Run on what the inputs hold; where the results lie, good until the next run. */
@@ -135,11 +142,11 @@ export class Net {
     if (!Array.isArray(made)) throw new Error("a network did not run at once; expected LiteRT's build without JSPI");
     this.made = made;
     const out: Record<string, number> = {};
-    this.outputs.forEach((slot, index) => {
-      const buffer = made[index] as Buffer;
-      out[slot.name] = buffer.lock(this.wasm.LiteRtTensorBufferLockMode.READ);
+    made.forEach((buffer, index) => {
+      out[this.outputs[index].name] = buffer.lock(this.wasm.LiteRtTensorBufferLockMode.READ);
       buffer.unlock();
     });
+    for (const [name, input] of Object.entries(this.echoes)) out[name] = this.address(input);
     return out;
   }
 
@@ -211,13 +218,14 @@ export class LiteRt {
   }
 
   /** A network of the bytes of a `.tflite` file. */
-  async open(file: Uint8Array): Promise<Net> {
+  async open(whole: Uint8Array): Promise<Net> {
+    const { file, echoes } = unechoed(whole);
     const place = this.wasm._malloc(file.byteLength); // kept as long as the network: LiteRT reads weights from it
     this.wasm.HEAPU8.set(file, place);
     const model = this.wasm.loadModel(this.environment, place, file.byteLength);
     const options = { environment: this.environment, accelerator: "wasm", cpuOptions: { numThreads: 1 }, gpuOptions: {}, webNNOptions: {} };
     const compiled = await this.wasm.compileModel(this.environment, model, options);
-    return new Net(this.wasm, this.environment, model, compiled);
+    return new Net(this.wasm, this.environment, model, compiled, echoes);
   }
 }
 

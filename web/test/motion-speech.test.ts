@@ -1,0 +1,126 @@
+/** Speech drives the face in TypeScript as in Python: the vectors of tools/web_motion_vectors.py. */
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { before, test } from "node:test";
+import { LiteRt, type Net, variant } from "../src/litert.js";
+import { SpeechToMotion, type SpeechOptions } from "../src/motion/audio.js";
+import { type Behaviour, idleOf } from "../src/motion/behaviour.js";
+import { liftEyes } from "../src/motion/codes.js";
+import { emotionOf } from "../src/motion/emotion.js";
+import { IdleMotion } from "../src/motion/idle.js";
+import { type LiveFrame, LiveSpeech } from "../src/motion/live.js";
+import type { Motion } from "../src/motion/motion.js";
+import { styleOf } from "../src/motion/style.js";
+import { ARKIT_NAMES } from "../src/motion/tables.js";
+import { PACKAGE, wasmBytes } from "./files.js";
+
+const FAR = 0.02; // of any coefficient, what a face may differ
+const USUAL = 0.002; // root mean square
+const VECTORS = "../tests/web/vectors";
+
+interface Case {
+  name: string;
+  rate: number;
+  seed: number;
+  motion: string;
+  events: [number, string][];
+  sound_s: number[];
+  missing: number[];
+  behaviour?: Behaviour | null;
+  style?: string;
+  eyes?: number[];
+  size?: number;
+  deeds?: [number, number, number][];
+  counts?: Record<string, number>;
+}
+
+const { step, cases } = JSON.parse(readFileSync(`${VECTORS}/motion-speech.json`, "utf8")) as { step: number; cases: Case[] };
+const pcm = readFileSync(`${VECTORS}/motion-speech.pcm`);
+const samples = Float32Array.from({ length: pcm.length / 2 }, (_, at) => pcm.readInt16LE(2 * at) / 32767);
+let net: Net;
+
+before(async () => {
+  net = await (await LiteRt.load(wasmBytes(variant()))).open(readFileSync(`${PACKAGE}/data/speech.tflite`));
+});
+
+function named(name: string): Case {
+  const found = cases.find((one) => one.name === name);
+  assert.ok(found, `no case ${name}`);
+  return found;
+}
+
+const row = ({ expression, head, gaze }: Motion): number[] => [...expression, ...head, ...gaze];
+const NAMES = [...ARKIT_NAMES, ..."pitch yaw roll x y z leftPitch leftYaw rightPitch rightYaw".split(" ")];
+
+/** Compare motion with Python's, and tell the largest difference and the root mean square of all. */
+function agrees(frames: LiveFrame[], one: Case): void {
+  const wanted = Buffer.from(one.motion, "base64");
+  const width = NAMES.length;
+  assert.equal(frames.length, wanted.length / 2 / width);
+  let worst = { far: 0, frame: 0, name: "" };
+  let squares = 0;
+  frames.forEach((frame, at) => {
+    row(frame.motion).forEach((value, column) => {
+      const far = Math.abs(value - wanted.readInt16LE(2 * (at * width + column)) * step);
+      squares += far * far;
+      if (far > worst.far) worst = { far, frame: at, name: NAMES[column] };
+    });
+  });
+  const usual = Math.sqrt(squares / frames.length / width);
+  console.log(`${one.name}: ${frames.length} frames, rms ${usual.toFixed(5)}, worst ${worst.far.toFixed(4)} (${worst.name}, frame ${worst.frame})`);
+  assert.ok(usual < USUAL && worst.far < FAR);
+  assert.deepEqual(frames.flatMap(({ index, events }) => events.map((event) => [index, event])), one.events);
+  frames.forEach(({ soundS, missing }, at) => {
+    assert.ok(Math.abs(soundS - one.sound_s[at]) < 1e-5);
+    assert.ok(Math.abs(missing - one.missing[at]) < 1e-5);
+  });
+}
+
+function options({ seed, behaviour }: Case, more: SpeechOptions = {}): SpeechOptions {
+  return { seed, idle: behaviour ? idleOf(behaviour, { seed, blink: 1.5 }) : new IdleMotion({ seed }), ...more };
+}
+
+test("ten seconds of speech, whatever the size of its blocks", () => {
+  const one = named("plain");
+  for (const size of [160, 4801]) {
+    const live = new LiveSpeech(new SpeechToMotion(net, options(one)));
+    const frames: LiveFrame[] = [];
+    for (let at = 0; at < samples.length; at += size) {
+      live.hear({ samples: samples.subarray(at, at + size), start: at, rate: one.rate });
+      frames.push(...live.frames());
+    }
+    agrees(frames, one);
+  }
+});
+
+test("a behaviour, a style, an emotion that changes, measured eyes", () => {
+  const one = named("felt");
+  const more = { scale: 1.2, head: 0.8, emotion: emotionOf("happy:0.8"), style: styleOf(one.style ?? "") };
+  const live = new LiveSpeech(new SpeechToMotion(net, options(one, more)));
+  const frames: LiveFrame[] = [];
+  for (let at = 0; at < 3 * one.rate; at += 800) {
+    if (at === one.rate) {
+      live.direct({ emotion: emotionOf({ angry: 0.6, contemptuous: 0.5 }) });
+      live.look(liftEyes(Float32Array.from(one.eyes ?? [])));
+    }
+    if (at === 2 * one.rate) live.look(null);
+    live.hear({ samples: samples.subarray(at, at + 800), start: at, rate: one.rate });
+    frames.push(...live.frames());
+  }
+  agrees(frames, one);
+});
+
+test("a bad network, a clock, an interruption", () => {
+  const one = named("network");
+  const live = new LiveSpeech(new SpeechToMotion(net, options(one)));
+  const size = one.size ?? 0;
+  const frames: LiveFrame[] = [];
+  for (const [when, deed, at] of one.deeds ?? []) {
+    if (deed === 0) live.hear({ samples: samples.subarray(at * size, (at + 1) * size), start: at * size, rate: one.rate }, when);
+    else if (deed === 1) live.interrupt();
+    else frames.push(...live.frames(when));
+  }
+  agrees(frames, one);
+  assert.deepEqual({ ...live.counts }, one.counts);
+});
