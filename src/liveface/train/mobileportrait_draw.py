@@ -1,0 +1,106 @@
+"""From a batch to pictures: the head network run as the run time runs it, but with gradient, on crops."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from liveface.nets.mobileportrait import MobilePortrait, shuffle
+from liveface.nets.mobileportrait_motion import identity
+from liveface.render.mobileportrait.sizes import BLOCK
+from liveface.train.decoder_loss import clamp_through
+from liveface.train.mobileportrait_batch import Batch, Emphasis, batch_of
+from liveface.train.portrait_data import Sample
+from liveface.types import Pixels
+
+
+@dataclass(slots=True)
+class Drawn:
+    """What the network made of a batch.
+
+    Attributes:
+        picture, warped: `[N, 3, S, S]` crops of the answer, not cut to 0..1, and of the bent first picture.
+        answer: `[B, 3+, 64, 64]` of the motion network.
+        told: `[B, 50, 2]` the driver's neural keypoints as told by its facial ones.
+        known: `[B, 2, 64, 64]` the driver's matte and landmark mask as the motion network knows them.
+    """
+
+    picture: Tensor
+    warped: Tensor
+    answer: Tensor
+    told: Tensor
+    known: Tensor
+
+
+def crop_grid(places: Tensor, batch: Batch, size: int) -> Tensor:
+    """Where the pixels of every crop come from, `[N, S, S, 2]`; see `mobileportrait_motion.sample`."""
+    side = batch.picture.shape[-1]
+    shift = (places - identity(places.shape[1], places.shape[2], places.device)).permute(0, 3, 1, 2)
+    fine = F.interpolate(shift, (side, side), mode="bilinear", align_corners=False)
+    rest = identity(side, side, places.device)
+    rows = [
+        fine[owner, :, y : y + size, x : x + size].permute(1, 2, 0) + rest[y : y + size, x : x + size]
+        for owner, (x, y) in zip(batch.owner.tolist(), batch.corner.tolist(), strict=True)
+    ]
+    return torch.stack(rows)
+
+
+def cut_coarse(plane: Tensor, batch: Batch, size: int, side: int) -> Tensor:
+    """Crops `[N, 1, S/4, S/4]` of a plane `[B, 1, 64, 64]` enlarged to the finest grid."""
+    fine = F.interpolate(plane, (side // BLOCK, side // BLOCK), mode="bilinear", align_corners=False)
+    cells = size // BLOCK
+    parts = [
+        fine[owner, :, y // BLOCK : y // BLOCK + cells, x // BLOCK : x // BLOCK + cells]
+        for owner, (x, y) in zip(batch.owner.tolist(), batch.corner.tolist(), strict=True)
+    ]
+    return torch.stack(parts)
+
+
+def view_features(network: MobilePortrait, views: Tensor, still: Tensor) -> Tensor:
+    """Mean lowest features of canned views `[N, V, 3, S, S]`; without gradient, and zero without views."""
+    size, lowest = views.shape[-1], network.size.lowest
+    if not views.shape[1]:
+        return still.new_zeros(len(views), network.size.synthesis[-1], size // lowest, size // lowest)
+    with torch.no_grad():
+        many = views.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        coarse = still.new_zeros(len(many), 4, size // BLOCK, size // BLOCK)
+        coarse[:, 0] = 1
+        masks = still.new_zeros(len(many), 4, size // 2, size // 2)
+        low, _ = network.synthesis.encode(many, masks, coarse, still.repeat_interleave(views.shape[1], 0))
+        return low.unflatten(0, views.shape[:2]).mean(1)
+
+
+def draw(network: MobilePortrait, batch: Batch) -> Drawn:
+    """Everything from the batch to the picture of every crop."""
+    size, side = batch.wanted.shape[-1], batch.picture.shape[-1]
+    photo, driver, told = network.mixed(batch.facial, batch.driver, batch.source)
+    mixed = photo.float(), driver.float()
+    pictures, flows = network.first_pictures(batch.base, batch.source, mixed)
+    still = network.motion.still(torch.cat([batch.source, batch.still], 1))
+    features = network.motion.features(pictures, network.moved_heat(mixed), still)
+    answer = network.motion.answer(features).float()
+    known = F.pixel_shuffle(network.motion.knows(features), 2).float()
+    grid = crop_grid(network.places(answer, flows), batch, size)
+    warped = F.grid_sample(batch.picture[batch.owner], grid, padding_mode="border", align_corners=False)
+    trust = cut_coarse(clamp_through(1 + answer[:, 2:3]), batch, size, side)
+    coarse = torch.cat([trust, batch.coarse], 1)
+    plain = network.synthesis.photo(batch.photo)
+    views = view_features(network, batch.views, plain.detach())
+    residual, _ = network.synthesis(
+        warped.contiguous(memory_format=torch.channels_last), batch.masks, coarse, plain, views
+    )
+    picture = warped + shuffle(residual.float())
+    return Drawn(picture, warped, answer, told.float(), known)
+
+
+@torch.no_grad()
+def drawn_whole(network: MobilePortrait, sample: Sample, device: torch.device) -> Pixels:
+    """The whole square of a sample, uint8 `[R, R, 3]`."""
+    side, config = sample.base.shape[0], network.config
+    batch = batch_of([sample], [[(0, 0)]], side, network.size.facial, Emphasis(), initial=config.initial).to(device)
+    picture = draw(network, batch).picture[0].clamp(0, 1)
+    whole: Pixels = (picture * 255).round().byte().permute(1, 2, 0).cpu().numpy()
+    return whole

@@ -1,0 +1,161 @@
+"""Training of the head network on a tiny made-up pack."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from tests.train.portrait_pack_of_noise import SIDE, write
+
+from liveface.errors import RecipeError
+from liveface.nets.mobileportrait import MobilePortrait, PortraitConfig
+from liveface.render.mobileportrait.sizes import SIZES, PortraitSize
+from liveface.train import mobileportrait_loss as losses
+from liveface.train import portrait_features
+from liveface.train.mobileportrait_batch import Emphasis, aligned, batch_of, smooth_difference
+from liveface.train.mobileportrait_draw import draw, drawn_whole
+from liveface.train.mobileportrait_score import judged, sheet
+from liveface.train.portrait_data import PortraitPack
+from liveface.train.recipe import Recipe
+from liveface.train.tasks import train
+
+TINY = PortraitSize(
+    "tiny", (8, 16), (1, 1), (16, 16, 16, 16), (0, 1, 1, 1), (1, 1, 1), facial=30, hidden=16, detector=(8, 8)
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("pack"))
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setitem(SIZES, "tiny", TINY)
+
+
+@pytest.fixture(scope="module")
+def features(folder, tmp_path_factory):
+    file = tmp_path_factory.mktemp("features") / "features.npz"
+    portrait_features.learn(folder, file, minutes=0.01)
+    return file
+
+
+def test_an_untrained_network_answers_the_base(folder, tiny):
+    sample = PortraitPack.open(folder).tuning(1)[0]
+    made = drawn_whole(MobilePortrait(PortraitConfig(size="tiny")), sample, torch.device("cpu"))
+    assert np.abs(made.astype(int) - sample.base).max() <= 1
+
+
+def test_crops_agree_with_the_whole(folder, tiny):
+    torch.manual_seed(0)
+    network = MobilePortrait(PortraitConfig(size="tiny", views=False))
+    torch.nn.init.normal_(network.motion.head.weight, std=0.02)
+    sample = PortraitPack.open(folder).sample(0, views=False)
+    whole = batch_of([sample], [[(0, 0)]], SIDE, 30, Emphasis())
+    part = batch_of([sample], [[(32, 64)]], 64, 30, Emphasis())
+    with torch.no_grad():
+        one, two = draw(network, whole), draw(network, part)
+    torch.testing.assert_close(one.warped[:, :, 64:128, 32:96], two.warped)
+    assert (one.warped - whole.wanted).abs().max() > 0.01
+
+
+def test_the_truth_moves_to_where_the_base_was_drawn(folder):
+    sample = PortraitPack.open(folder).sample(0)
+    shifted = replace(
+        sample,
+        truth=np.roll(sample.base, (3, -2), (0, 1)),
+        truth_points=sample.points + np.array([-2, 3, 0], np.float32),
+    )
+    field = smooth_difference(shifted)
+    middle = tuple(np.round(sample.points[4, 1::-1]).astype(int))
+    np.testing.assert_allclose(field[middle], [-2, 3], atol=0.2)
+    back = aligned(shifted)
+    inside = (slice(middle[0] - 15, middle[0] + 15), slice(middle[1] - 15, middle[1] + 15))
+    gap = [float(cv2.absdiff(one.truth[inside], sample.base[inside]).mean()) for one in (shifted, back)]
+    assert gap[1] < 0.35 * gap[0]
+    assert np.abs(back.truth_points[:468] - sample.points[:468])[:, :2].mean() < 0.5
+
+
+def recipe(folder, features, **options):
+    return Recipe(
+        "tiny", "mobileportrait", steps=options.pop("steps", 3), batch=2, precision="float32", evaluate_every=100,
+        network={"size": "tiny", **options.pop("network", {})},
+        options={"pack": str(folder), "features": str(features), "crop": 64, "crops": 2, "tuning": 2, **options},
+    )  # fmt: skip
+
+
+def test_a_run_with_critic_learns_scores_and_resumes(folder, tiny, features, tmp_path):
+    first = recipe(folder, features, critic_from=1, critic_ramp=1, penalty_every=2)
+    scores = train(first, tmp_path / "run")
+    assert {"mouth", "mouth_base", "eyes", "eyes_sharp", "whole", "ssim", "video_mouth_gain"} <= scores.keys()
+    assert (tmp_path / "run" / "samples" / "000003.png").is_file()
+    train(replace(first, steps=4), tmp_path / "run")
+    assert (tmp_path / "run" / "samples" / "000004.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("network", "options"),
+    [
+        ({"keypoints": "facial"}, {"knowledge": False, "align": False}),
+        ({"keypoints": "neural", "views": False, "background": False}, {}),
+        ({"initial": "tps", "residual_flow": False}, {}),
+    ],
+)
+def test_every_ablation_runs(folder, tiny, features, tmp_path, network, options):
+    scores = train(recipe(folder, features, steps=1, network=network, **options), tmp_path / "run")
+    assert np.isfinite(list(scores.values())).all()
+
+
+def test_learning_mends_the_bars(folder, tiny, tmp_path):
+    long = replace(recipe(folder, "", steps=25, critic_from=1000), learning_rate=3e-3, ema=0.5)
+    scores = train(long, tmp_path / "run")
+    assert scores["whole"] > scores["whole_base"] + 0.2
+
+
+def test_unknown_keys_and_missing_features_are_refused(folder, tiny, tmp_path):
+    with pytest.raises(RecipeError, match="adversarial"):
+        train(recipe(folder, "", adversarail=1), tmp_path / "one")
+    with pytest.raises(RecipeError, match="portrait_features"):
+        train(recipe(folder, "nowhere.npz"), tmp_path / "two")
+
+
+def test_features_tell_and_forget_names(folder, features):
+    network = portrait_features.load(features)
+    assert network.person is None
+    one, two = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 64, 64)
+    weight = torch.ones(2, 1, 64, 64)
+    assert float(network.distance(network(one), network(one), weight)) == 0
+    assert float(network.distance(network(one), network(two), weight)) > 0.01
+    assert network.tell_parts(network(one)).shape == (2, 6, 16, 16)
+
+
+def test_losses_are_zero_on_the_truth_and_count_by_weight():
+    true = torch.rand(2, 3, 32, 32)
+    weight = torch.ones(2, 1, 32, 32)
+    for loss in (losses.pixel_and_slope(true, true, weight)[0], losses.texture(true, true, weight)):
+        assert float(loss) < 1e-6
+    wrong = true.clone()
+    wrong[:, :, :16] = 0
+    weight[:, :, 16:] = 0.01
+    heavy = losses.weighted(wrong - true, weight)
+    assert heavy > losses.weighted(wrong - true, weight.flip(2))
+    blurred = torch.nn.functional.avg_pool2d(true, 3, 1, 1)
+    assert losses.texture(blurred, true, torch.ones(2, 1, 32, 32)) > 0.01
+
+
+def test_a_bend_and_its_way_back():
+    torch.manual_seed(0)
+    maps, back = losses.bend(3, torch.device("cpu"))
+    points = torch.rand(3, 7, 2)
+    torch.testing.assert_close(losses.moved(losses.moved(points, maps), back), points)
+
+
+def test_scores_and_sheet(folder):
+    samples = PortraitPack.open(folder).tuning(2)
+    perfect = judged(samples, [sample.truth for sample in samples])
+    assert perfect["mouth"] > 60
+    assert perfect["mouth_sharp"] == 1
+    assert perfect["video_mouth_gain"] == pytest.approx(perfect["mouth"] - perfect["mouth_base"], abs=0.01)
+    assert sheet(samples, [sample.base for sample in samples]).shape == (2 * 192, 10 * 192, 3)
