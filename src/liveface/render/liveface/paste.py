@@ -108,9 +108,9 @@ def paste(canvas: Pixels, fronts: dict[str, Pixels], boxes: dict[str, Array]) ->
 
 def faded(patch: Pixels, name: str) -> Pixels:
     """A patch `[h, w, 4]` with its alpha times the region's window, and its colours times that (premultiplied)."""
-    window8 = _window8(name)
-    alpha = cv2.multiply(cv2.extractChannel(patch, 3), window8, scale=1 / 255)
-    return np.asarray(cv2.multiply(patch, cv2.merge([alpha, alpha, alpha, window8]), scale=1 / 255), np.uint8)
+    edge = region_window(name)
+    alpha = cv2.multiply(cv2.extractChannel(patch, 3), edge, scale=1 / 255)
+    return np.asarray(cv2.multiply(patch, cv2.merge([alpha, alpha, alpha, edge]), scale=1 / 255), np.uint8)
 
 
 def _bounds(box: Array, front: Pixels, size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -131,5 +131,6 @@ def _bounds(box: Array, front: Pixels, size: tuple[int, int]) -> tuple[int, int,
 
 
 @cache
-def _window8(name: str) -> npt.NDArray[np.uint8]:
+def region_window(name: str) -> npt.NDArray[np.uint8]:
+    """The window of a region as bytes `[h, w]`."""
     return np.round(window(name) * 255).astype(np.uint8)

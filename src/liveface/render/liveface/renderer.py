@@ -40,7 +40,7 @@ class _Phase:
     offset: int
 
 
-_SLOW = {"hair": _Phase(REGIONS["hair"].every, 0), "body": _Phase(REGIONS["body"].every, 1)}
+SLOW = {"hair": _Phase(REGIONS["hair"].every, 0), "body": _Phase(REGIONS["body"].every, 1)}
 
 
 class LiveFaceRenderer:
@@ -56,6 +56,7 @@ class LiveFaceRenderer:
         needs: any rate will do; frames come at the rate of the motion.
         photo: motion (`T = 1`) that shows the reference picture.
         rig: the avatar's geometry.
+        features: `[1, h, w, F]` float32, what the compositor knows of the person's looks.
 
     Raises:
         AvatarError: its networks do not fit this version.
@@ -83,7 +84,8 @@ class LiveFaceRenderer:
             for name in REGIONS
         }
         self._compositor = Compositor(avatar.shared_network("compositor"), threads)
-        self._compositor.learn(self._appearance(Step(avatar.shared_network("appearance"), threads)))
+        self.features = self._appearance(Step(avatar.shared_network("appearance"), threads))
+        self._compositor.learn(self.features)
         self._clock = clock or (lambda stage, seconds: None)
         self._check()
         own = self.rig.head.own
@@ -131,7 +133,7 @@ class LiveFaceRenderer:
     def start(self) -> State:
         """A fresh state: nothing was drawn yet."""
         state: State = {"index": np.zeros((), np.int64)}
-        for name in _SLOW:
+        for name in SLOW:
             width, height = REGIONS[name].size
             for which in ("before", "after"):
                 state[f"{name}/{which}"] = np.zeros((height, width, 4), np.uint8)
@@ -166,8 +168,8 @@ class LiveFaceRenderer:
         picture = self.rig.base(posed)
         below = half(picture)
         since = self._tick("base", since)
-        fronts = {name: self._decode(name, controls) for name in REGIONS if name not in _SLOW}
-        for name, phase_of in _SLOW.items():
+        fronts = {name: self._decode(name, controls) for name in REGIONS if name not in SLOW}
+        for name, phase_of in SLOW.items():
             fronts[name], kept = self._slow(name, phase_of, index, state, controls)
             after |= kept
         since = self._tick("decoders", since)

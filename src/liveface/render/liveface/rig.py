@@ -215,6 +215,16 @@ class Rig:
     def _grid(self) -> _Grid:
         return _make_grid(self)
 
+    def posing(self) -> dict[str, Array]:
+        """What `pose` works with, by name, for a run time elsewhere (`liveface.web_avatar`); see `_Grid` and `Head`."""
+        grid, head = self._grid, self.head
+        return {
+            "carriers": grid.carriers, "basis": grid.basis, "nodes_cm": grid.nodes_cm, "steady": grid.steady,
+            "steady_px": grid.steady_px, "rigid": grid.rigid, "weights": grid.weights, "own": head.own,
+            "turn": head.turn, "centre": head.centre, "rest_lips": self.rest_lips,
+            "near_person": grid.carries // 2,
+        }  # fmt: skip
+
     def to_files(self) -> dict[str, bytes]:
         """The rig as files: pictures and one table of numbers."""
         head, numbers = self.head, io.BytesIO()
