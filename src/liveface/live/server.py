@@ -12,14 +12,16 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
-from fastapi import FastAPI, Request, WebSocket
+from fastapi import FastAPI, Query, Request, WebSocket
 from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
 
 from liveface.errors import LivefaceError, WireError
 from liveface.live.calls import MOST_OFFER, Calls, IceServer, can_call
-from liveface.live.gate import Gate
+from liveface.live.camera import decoded
+from liveface.live.framing import advice
+from liveface.live.gate import MOST_BODY, Gate
 from liveface.live.jobs import Busy, Job, can_create
 from liveface.live.link import serve_socket
 from liveface.live.speak import MOST_TEXT, speak, speaker
@@ -56,6 +58,12 @@ class FaceEntry(Answer):
     id: str
     name: str
     kind: str
+
+
+class Advice(Answer):
+    """What to change before a recording, the gravest first; empty when all is well."""
+
+    advice: list[str]
 
 
 class Faces(Answer):
@@ -200,6 +208,7 @@ def make_app(studio: Studio, token: str | None = None, ice: Sequence[IceServer] 
     _add_faces(app, studio)
     _add_jobs(app, studio)
     _add_calls(app, calls)
+    _add_camera(app)
 
     @app.websocket("/live")
     async def live(socket: WebSocket) -> None:
@@ -397,3 +406,15 @@ def _add_calls(app: FastAPI, calls: Calls) -> None:
         """End a call."""
         await calls.end(call)
         return Response(status_code=204)
+
+
+def _add_camera(app: FastAPI) -> None:
+    """What a camera sees before a recording."""
+
+    @app.post("/api/advice", openapi_extra={"requestBody": {"required": True, "content": {"image/jpeg": {}}}})
+    async def look(request: Request, height: int = Query(default=720, ge=64, le=4320)) -> Advice:
+        """Look at a camera's JPEG (the body), a copy of pictures of `height` pixels: light, distance, who is in it."""
+        body = await request.body()
+        if not body:
+            raise WireError(f"the body is empty; expected a JPEG of at most {MOST_BODY} bytes.")
+        return Advice(advice=await asyncio.to_thread(lambda: advice(decoded(body), height)))

@@ -25,7 +25,11 @@ export class Making {
       this.make();
     };
     find("making-stop").onclick = () => this.cancel();
-    find("guide-stop").onclick = () => this.recorder?.state === "recording" && this.recorder.stop();
+    find("guide-begin").onclick = () => this.decided?.(true);
+    find("guide-stop").onclick = () => {
+      this.decided?.(false);
+      if (this.recorder?.state === "recording") this.recorder.stop();
+    };
   }
 
   toggle() {
@@ -142,6 +146,10 @@ export class Making {
     preview.hidden = false;
     preview.classList.add("large");
     await preview.play();
+    if (!(await this.check(preview))) {
+      this.leave(preview, stream);
+      return;
+    }
     const parts = [];
     this.recorder = new MediaRecorder(stream, { videoBitsPerSecond: 6_000_000 });
     this.recorder.ondataavailable = (event) => parts.push(event.data);
@@ -150,13 +158,51 @@ export class Making {
     find("guide").hidden = false;
     this.guide();
     await ended;
+    this.leave(preview, stream);
+    const type = this.recorder.mimeType.split(";")[0];
+    await this.upload(new File(parts, `recording.${type.endsWith("mp4") ? "mp4" : "webm"}`, { type }));
+  }
+
+  leave(preview, stream) {
     find("guide").hidden = true;
     preview.hidden = true;
     preview.classList.remove("large");
     preview.srcObject = null;
     stream.getTracks().forEach((track) => track.stop());
-    const type = this.recorder.mimeType.split(";")[0];
-    await this.upload(new File(parts, `recording.${type.endsWith("mp4") ? "mp4" : "webm"}`, { type }));
+  }
+
+  // Light, distance and company, looked at once a second until somebody begins (true) or stops (false).
+  async check(preview) {
+    let answer = null;
+    this.decided = (value) => (answer = value);
+    find("guide").hidden = false;
+    for (const id of ["guide-begin", "guide-advice"]) find(id).hidden = false;
+    find("guide-left").textContent = "";
+    find("guide-text").textContent = "Looking at the light …";
+    const canvas = document.createElement("canvas");
+    canvas.width = 640;
+    canvas.height = Math.round((640 * preview.videoHeight) / preview.videoWidth);
+    while (answer === null) {
+      canvas.getContext("2d").drawImage(preview, 0, 0, canvas.width, canvas.height);
+      const body = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.85));
+      try {
+        const headers = { "Content-Type": "image/jpeg" };
+        const path = `api/advice?height=${preview.videoHeight}`;
+        const { advice } = await (await this.ask(path, { method: "POST", headers, body })).json();
+        if (answer !== null) break;
+        find("guide-text").textContent = advice.length ? "Almost" : "All is well";
+        find("guide-begin").textContent = advice.length ? "Begin anyway" : "Begin";
+        find("guide-advice").replaceChildren(
+          ...advice.map((text) => Object.assign(document.createElement("li"), { textContent: text })),
+        );
+      } catch (error) {
+        find("guide-text").textContent = error.message;
+      }
+      for (let waited = 0; answer === null && waited < 10; waited++) await new Promise((done) => setTimeout(done, 100));
+    }
+    this.decided = null;
+    for (const id of ["guide-begin", "guide-advice"]) find(id).hidden = true;
+    return answer;
   }
 
   async guide() {
