@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from liveface import weights
+from liveface import store, weights
 from liveface.avatar import Avatar, read_avatar
 from liveface.errors import AvatarError, LivefaceError
 from liveface.machine import processor
@@ -135,6 +135,7 @@ def examine() -> tuple[list[str], bool]:
         "packages: " + ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
         f"training: {'torch ' + _version('torch') if _version('torch') != 'missing' else 'not installed (optional)'}",
         f"virtual camera: {_camera()}",
+        *_fetched(),
         f"room in {Path.cwd()}: {shutil.disk_usage(Path.cwd()).free / 1e9:.1f} GB",
     ]
     try:
@@ -158,6 +159,17 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "missing"
+
+
+def _fetched() -> list[str]:
+    """Lines on weights of others; a record that cannot be read is said, the rest works without them."""
+    lines = []
+    for name in store.MODELS:
+        try:
+            lines.append(store.describe(name))
+        except LivefaceError as error:
+            lines.append(f"weights of {name}: {error}")
+    return lines
 
 
 def _camera() -> str:
