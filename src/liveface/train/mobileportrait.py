@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from liveface.nets.mobileportrait import MobilePortrait, PortraitConfig
+from liveface.render.mobileportrait.sizes import VIEWS
 from liveface.train import portrait_features
 from liveface.train.decoder_loss import clamp_through
 from liveface.train.loop import Run
@@ -129,7 +130,9 @@ class PortraitTask:
         size, many = self.options.crop, self.options.crops
         corners = [windows(sample, size, many, self.random) for sample in samples]
         facial = self.network.size.facial
-        return batch_of(samples, corners, size, facial, self.emphasis, initial=config.initial).to(self.run.device)
+        seen = self.random.choice(VIEWS, VIEWS // 2, replace=False).tolist()  # half of them: as good, at half the cost
+        batch = batch_of(samples, corners, size, facial, self.emphasis, initial=config.initial, shown=seen)
+        return batch.to(self.run.device)
 
     def step(self, index: int) -> dict[str, float]:
         """One step of the network, and of the critic once it has joined."""
@@ -164,9 +167,9 @@ class PortraitTask:
             with self.run.autocast():
                 with torch.no_grad():
                     true = self.features(batch.wanted)
-                    there = self.features.place(true[3]).float()
+                    there = self.features.place(true[2]).float()
                 seen = self.features(made)
-                here = self.features.place(seen[3]).float()
+                here = self.features.place(seen[2]).float()
             parts["perceptual"] = weights.perceptual * self.features.distance(seen, true, batch.weight)
             if self.options.knowledge:
                 share = F.adaptive_avg_pool2d(batch.weight * batch.focus.amax(1, keepdim=True), here.shape[-2:])

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from liveface.render.mobileportrait import inputs
-from liveface.render.mobileportrait.sizes import BLOCK, MOTION_GRID
+from liveface.render.mobileportrait.sizes import BLOCK, MOTION_GRID, VIEWS
 from liveface.render.patch import eye_distance
 from liveface.render.topology import LIP_OUTER, eye_ring
 from liveface.train.portrait_data import Sample, window
@@ -103,19 +103,19 @@ def smooth_difference(sample: Sample) -> Array:
 
 
 def aligned(sample: Sample) -> Sample:
-    """The sample with its truth moved by `smooth_difference`, and the truth's points with it."""
+    """The sample with its truth moved by `smooth_difference`, and the truth's points with it.
+
+    The matte stays: it is judged on the motion grid alone.
+    """
     side = sample.base.shape[0]
     field = smooth_difference(sample)
     rest = np.arange(side, dtype=np.float32)
     maps = cv2.merge([field[..., 0] + rest[None, :], field[..., 1] + rest[:, None]])
-    moved = [
-        cv2.remap(picture, maps, None, kind, borderMode=cv2.BORDER_REPLICATE)
-        for picture, kind in ((sample.truth, cv2.INTER_LANCZOS4), (sample.truth_matte, cv2.INTER_LINEAR))
-    ]
+    truth = cv2.remap(sample.truth, maps, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     points = sample.truth_points.copy()
     places = np.clip(np.round(points[:, :2]), 0, side - 1).astype(int)
     points[:, :2] -= field[places[:, 1], places[:, 0]]
-    return replace(sample, truth=moved[0], truth_matte=moved[1], truth_points=points)
+    return replace(sample, truth=np.asarray(truth, np.uint8), truth_points=points)
 
 
 def focus(points: Array, resolution: int) -> Pixels:
@@ -152,8 +152,9 @@ def batch_of(
     emphasis: Emphasis,
     *,
     initial: str = "mesh",
+    shown: Sequence[int] = range(VIEWS),
 ) -> Batch:
-    """The batch of samples and of the corners of their crops."""
+    """The batch of samples and of the corners of their crops, as many of each; `shown`: canned views that are seen."""
     whole: dict[str, list[npt.NDArray[np.generic]]] = {}
     parts: dict[str, list[npt.NDArray[np.generic]]] = {}
     owner, corner = [], []
@@ -162,15 +163,14 @@ def batch_of(
         whole.setdefault("picture", []).append(sample.base if initial == "mesh" else sample.source)
         for name in ("base", "source", "truth"):
             whole.setdefault(name, []).append(small(getattr(sample, name)))
-        for name, matte, points in (
-            ("still", sample.matte, sample.source_points),
-            ("known", sample.truth_matte, sample.points),
+        drawn = inputs.masks(sample.points, side)
+        for name, matte, mask in (
+            ("still", sample.matte, inputs.landmark_mask(sample.source_points, side, MOTION_GRID)),
+            ("known", sample.truth_matte, inputs.joined(drawn, MOTION_GRID)),
         ):
-            mask = inputs.landmark_mask(points, side, MOTION_GRID)
             whole.setdefault(name, []).append(np.dstack([small(matte) / np.float32(255), mask]))
         whole.setdefault("facial", []).append(inputs.facial(sample.source_points, side, facial))
         whole.setdefault("driver", []).append(inputs.facial(sample.points, side, facial))
-        drawn = inputs.masks(sample.points, side)
         coarse = inputs.coarse(np.ones((MOTION_GRID, MOTION_GRID), np.float32), sample.base_matte, sample.points, side)
         photo = np.dstack([sample.plate, sample.source, sample.matte])
         near = focus(sample.truth_points, side)
@@ -191,7 +191,9 @@ def batch_of(
                 judged[RIM:-RIM, RIM:-RIM] = cut[RIM:-RIM, RIM:-RIM]
                 cut = judged
             parts.setdefault("weight", []).append(cut[..., None])
-            views = np.zeros((0, size, size, 3), np.uint8) if sample.views is None else sample.views[:, *full]
+            views = (
+                np.zeros((0, size, size, 3), np.uint8) if sample.views is None else sample.views[list(shown)][:, *full]
+            )
             parts.setdefault("views", []).append(views)
     tensors = {name: as_tensor(np.stack(values)) for name, values in (whole | parts).items()}
     return Batch(owner=torch.tensor(owner), corner=np.array(corner), **tensors)

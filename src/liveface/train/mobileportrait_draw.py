@@ -35,17 +35,20 @@ class Drawn:
     known: Tensor
 
 
-def crop_grid(places: Tensor, batch: Batch, size: int) -> Tensor:
-    """Where the pixels of every crop come from, `[N, S, S, 2]`; see `mobileportrait_motion.sample`."""
-    side = batch.picture.shape[-1]
+def rest_of(batch: Batch, size: int) -> Tensor:
+    """Centres of the pixels of every crop, normalised, `[B, C S, S, 2]` for C crops of each sample."""
+    whole = identity(batch.picture.shape[-2], batch.picture.shape[-1], batch.picture.device)
+    crops = torch.stack([whole[y : y + size, x : x + size] for x, y in batch.corner.tolist()])
+    return crops.reshape(len(batch.picture), -1, size, 2)
+
+
+def bent(places: Tensor, batch: Batch, size: int) -> Tensor:
+    """Every crop `[N, 3, S, S]` of the pictures bent by places `[B, 64, 64, 2]`; as `mobileportrait_motion.sample`."""
+    rest = rest_of(batch, size)
     shift = (places - identity(places.shape[1], places.shape[2], places.device)).permute(0, 3, 1, 2)
-    fine = F.interpolate(shift, (side, side), mode="bilinear", align_corners=False)
-    rest = identity(side, side, places.device)
-    rows = [
-        fine[owner, :, y : y + size, x : x + size].permute(1, 2, 0) + rest[y : y + size, x : x + size]
-        for owner, (x, y) in zip(batch.owner.tolist(), batch.corner.tolist(), strict=True)
-    ]
-    return torch.stack(rows)
+    fine = F.grid_sample(shift, rest, padding_mode="border", align_corners=False).permute(0, 2, 3, 1)
+    picture = F.grid_sample(batch.picture, rest + fine, padding_mode="border", align_corners=False)
+    return picture.unflatten(2, (-1, size)).transpose(1, 2).flatten(0, 1)
 
 
 def cut_coarse(plane: Tensor, batch: Batch, size: int, side: int) -> Tensor:
@@ -83,8 +86,7 @@ def draw(network: MobilePortrait, batch: Batch) -> Drawn:
     features = network.motion.features(pictures, network.moved_heat(mixed), still)
     answer = network.motion.answer(features).float()
     known = F.pixel_shuffle(network.motion.knows(features), 2).float()
-    grid = crop_grid(network.places(answer, flows), batch, size)
-    warped = F.grid_sample(batch.picture[batch.owner], grid, padding_mode="border", align_corners=False)
+    warped = bent(network.places(answer, flows), batch, size)
     trust = cut_coarse(clamp_through(1 + answer[:, 2:3]), batch, size, side)
     coarse = torch.cat([trust, batch.coarse], 1)
     plain = network.synthesis.photo(batch.photo)

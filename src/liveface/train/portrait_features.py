@@ -27,7 +27,7 @@ from liveface.render.mobileportrait import inputs
 from liveface.render.mobileportrait.sizes import MASKS
 from liveface.train.portrait_data import PortraitPack, Sample, window
 
-WIDTHS = (16, 32, 48, 96)
+WIDTHS = (24, 48, 96)
 COARSE = 8  # pixels of one cell of the deepest features
 PARTS = len(MASKS) + 2  # person and background beside the masks
 CROP = 128
@@ -35,35 +35,33 @@ _TINY = 1e-3
 
 
 class Features(nn.Module):
-    """Crops `[B, 3, H, W]` to four levels of features at 1, 1/2, 1/4 and 1/8."""
+    """Crops `[B, 3, H, W]` to three levels of features at 1/2, 1/4 and 1/8."""
 
     def __init__(self, people: int = 0) -> None:
         super().__init__()
-        one, two, three, four = WIDTHS
-        self.first = nn.Conv2d(3, one, 3, padding=1)
+        one, two, three = WIDTHS
+        self.first = nn.Conv2d(3, one, 4, stride=2, padding=1)
         self.second = nn.Conv2d(one, two, 3, stride=2, padding=1)
+        self.near = nn.Conv2d(two, two, 3, padding=1)
         self.third = nn.Conv2d(two, three, 3, stride=2, padding=1)
-        self.near = nn.Conv2d(three, three, 3, padding=1)
-        self.fourth = nn.Conv2d(three, four, 3, stride=2, padding=1)
-        self.far = nn.Conv2d(four, four, 3, padding=1)
-        self.parts = nn.Conv2d(four + three, PARTS, 1)
-        self.place = nn.Conv2d(four, 2, 1)
-        self.drawn = nn.Conv2d(four, 1, 1)
-        self.person = nn.Linear(four, people) if people else None
-        for layer in (self.first, self.second, self.third, self.near, self.fourth, self.far):
+        self.far = nn.Conv2d(three, three, 3, padding=1)
+        self.parts = nn.Conv2d(three + two, PARTS, 1)
+        self.place = nn.Conv2d(three, 2, 1)
+        self.drawn = nn.Conv2d(three, 1, 1)
+        self.person = nn.Linear(three, people) if people else None
+        for layer in (self.first, self.second, self.near, self.third, self.far):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
 
     def forward(self, picture: Tensor) -> list[Tensor]:
         first = F.relu(self.first(picture * 4 - 2))
-        second = F.relu(self.second(first))
-        third = F.relu(self.near(F.relu(self.third(second))))
-        fourth = F.relu(self.far(F.relu(self.fourth(third))))
-        return [first, second, third, fourth]
+        second = F.relu(self.near(F.relu(self.second(first))))
+        third = F.relu(self.far(F.relu(self.third(second))))
+        return [first, second, third]
 
     def tell_parts(self, levels: list[Tensor]) -> Tensor:
         """Scores of the parts `[B, 6, H/4, W/4]`."""
-        wide = F.interpolate(levels[3], scale_factor=2, mode="nearest")
-        return self.parts(torch.cat([wide, levels[2]], 1))
+        wide = F.interpolate(levels[2], scale_factor=2, mode="nearest")
+        return self.parts(torch.cat([wide, levels[1]], 1))
 
     def distance(self, made: list[Tensor], true: list[Tensor], weight: Tensor) -> Tensor:
         """How different two pictures look: mean distance of features over their mean size, where `weight` is.
@@ -107,8 +105,8 @@ def crops(samples: Sequence[Sample], random: np.random.Generator) -> dict[str, T
 def lesson(network: Features, batch: dict[str, Tensor], people: Tensor) -> tuple[Tensor, dict[str, float]]:
     """The loss of crops, and how well each of the four things was told."""
     levels = network(batch["picture"])
-    parts, place = network.tell_parts(levels).float(), network.place(levels[3]).float()
-    drawn = network.drawn(levels[3]).float().mean((1, 2, 3))
+    parts, place = network.tell_parts(levels).float(), network.place(levels[2]).float()
+    drawn = network.drawn(levels[2]).float().mean((1, 2, 3))
     wanted = batch["drawn"][:, 0]
     inside = batch["inside"]
     away = ((place - batch["place"]).abs() * inside).sum() / (2 * inside.sum()).clamp(min=1)
@@ -121,7 +119,7 @@ def lesson(network: Features, batch: dict[str, Tensor], people: Tensor) -> tuple
         "drawn": float(((drawn > 0) == (wanted > 0.5)).float().mean()),
     }
     if network.person is not None:
-        names = network.person(levels[3].float().mean((2, 3)))
+        names = network.person(levels[2].float().mean((2, 3)))
         loss = loss + 0.3 * F.cross_entropy(names, people)
         numbers["person"] = float((names.argmax(1) == people).float().mean())
     return loss, numbers

@@ -63,9 +63,13 @@ def masks(points: Array, resolution: int, factor: int = 2) -> Pixels:
 
 def landmark_mask(points: Array, resolution: int, grid: int) -> Array:
     """All masks in one, float32 `[grid, grid]` from 0 to 1: half for brows and eyes, whole for the mouth."""
-    drawn = masks(points, resolution).astype(np.float32) / 255
-    joined = np.maximum(drawn[..., 0], 0.5 * drawn[..., 2:].max(2))
-    return cv2.resize(joined, (grid, grid), interpolation=cv2.INTER_AREA)
+    return joined(masks(points, resolution), grid)
+
+
+def joined(drawn: Pixels, grid: int) -> Array:
+    """The landmark mask `[grid, grid]` of drawn masks `[h, w, 4]`."""
+    small = cv2.resize(drawn, (grid, grid), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    return np.maximum(small[..., 0], 0.5 * np.maximum(small[..., 2], small[..., 3]))
 
 
 def place(points: Array, resolution: int) -> Array:
@@ -81,11 +85,15 @@ def place(points: Array, resolution: int) -> Array:
     return np.dstack([across, down]).astype(np.float32)
 
 
-def heat(keypoints: Array, grid: int) -> Array:
-    """Heat of keypoints `[K, 2]` (normalised) on a grid, float32 `[grid, grid, K]`; a Gaussian is a product of two."""
+def heat(keypoints: Array, grid: int, out: Array | None = None) -> Array:
+    """Heat of keypoints `[K, 2]` (normalised) on a grid, float32 `[grid, grid, K]`; a Gaussian is a product of two.
+
+    `out` is memory of that shape to write it to.
+    """
     centres = (np.arange(grid, dtype=np.float32) + 0.5) * (2 / grid) - 1
     falls = np.exp(-0.5 * ((centres[:, None, None] - keypoints[None]) / HEAT_WIDTH) ** 2)
-    return np.asarray(falls[:, None, :, 1] * falls[None, :, :, 0], np.float32)
+    made = np.empty((grid, grid, len(keypoints)), np.float32) if out is None else out
+    return np.multiply(falls[:, None, :, 1], falls[None, :, :, 0], out=made)
 
 
 def coarse(occlusion: Array, matte: Array, points: Array, resolution: int) -> Array:
