@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 
 from liveface import driver, weights
+from liveface.live.engine import Engine
+from liveface.live.wire import CameraPicture
 from liveface.motion import codes, emotion, face_model, fit, solve
 from liveface.motion.audio import SpeechToMotion
 from liveface.motion.behaviour import Behaviour
@@ -30,7 +32,7 @@ from liveface.motion.live import LiveFrame, LiveSpeech
 from liveface.motion.style import parse_style
 from liveface.signals import face, voice
 from liveface.signals.media import read_audio
-from liveface.types import ARKIT_INDEX, ARKIT_NAMES, Array, AudioBlock, Motion
+from liveface.types import ARKIT_INDEX, ARKIT_NAMES, Array, AudioBlock, Frame, Motion, State
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLES = ROOT / "web" / "src" / "motion" / "tables.ts"
@@ -209,10 +211,74 @@ def network_case(samples: Array) -> dict[str, Any]:
     return {"name": "network", "rate": rate, "seed": 1, "size": size, "deeds": steps, "counts": counts, **told(frames)}
 
 
+class SeenFace:
+    """A camera's face whose motion is known beforehand."""
+
+    ready = True
+
+    def __init__(self, motions: list[Motion]) -> None:
+        self._motions = iter(motions)
+
+    def see(self, _: bytes) -> Motion:
+        """The next motion."""
+        return next(self._motions)
+
+
+class Unseen:
+    """A renderer that draws nothing and keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[Motion] = []
+
+    def start(self) -> State:
+        """No state."""
+        return {}
+
+    def step(self, state: State, motion: Motion) -> tuple[State, list[Frame]]:
+        """A picture of nothing."""
+        self.asked.append(motion)
+        return state, [Frame(np.zeros((1, 1, 3), np.uint8))]
+
+
+def engine_case(samples: Array) -> dict[str, Any]:
+    """Four seconds of the engine: sound, dials, an emotion, a camera for a while, an interruption, frames that drop."""
+    renderer, behaviour = Unseen(), Behaviour(blinks_per_min=20)
+    engine = Engine(renderer, behaviour, seed=2)  # type: ignore[arg-type]  # its pictures are not looked at
+    seen = [IdleMotion(seed=9).run(200)[at] for at in range(40, 200, 3)]
+    engine._seen.face = SeenFace(seen)  # type: ignore[assignment]
+    turns = {0.5: {"emotion": {"happy": 0.7}, "scale": 1.2}, 1.0: {"look": [0.5, -0.4], "head": 0.5, "blink": 1.5},
+             2.2: {"look": None, "emotion": {"sad": 0.5, "surprised": 0.3}, "gaze": 1.5}}  # fmt: skip
+    block = 480
+    deeds: list[tuple[float, int, Any]] = [(at / STORED_HZ, 0, at) for at in range(0, 3 * STORED_HZ, block)]
+    deeds += [(when, 1, said) for when, said in turns.items()] + [(2.8, 3, None)]
+    deeds += [(1.4 + k / 20, 2, k) for k in range(20)]
+    deeds += [(k / 30 + 0.004, 4, None) for k in range(120) if k % 9]
+    shots: list[list[Any]] = []
+    for when, deed, what in sorted(deeds, key=lambda one: one[:2]):
+        if deed == 0:
+            engine.hear(AudioBlock(samples[what : what + block], what, STORED_HZ), when)
+        elif deed == 1:
+            engine.turn(what)
+        elif deed == 2:
+            engine.see(CameraPicture(b"", when), when)
+        elif deed == 3:
+            engine.interrupt(1)
+        elif (shot := engine.tick(when)) is not None:
+            shots.append([shot.number, shot.frames, shot.source, *(plain(v) for v in (shot.sound_s, shot.camera_s))])
+    steps = [list(deed) for deed in sorted(deeds, key=lambda one: one[:2])]
+    said = {"deeds": steps, "block": block, "shots": shots, "seen": packed(seen), "behaviour": behaviour.to_dict()}
+    return {"name": "engine", "rate": STORED_HZ, "seed": 2, **said, "motion": packed(renderer.asked)}
+
+
+def plain(value: float) -> float | None:
+    """A number, or None for NaN, which JSON lacks."""
+    return None if np.isnan(value) else round(value, 6)
+
+
 def speech() -> bytes:
     """`motion-speech.json`."""
     samples = np.asarray(sound() / 32767, np.float32)
-    cases = [plain_case(samples), felt_case(samples), network_case(samples)]
+    cases = [plain_case(samples), felt_case(samples), network_case(samples), engine_case(samples)]
     return json.dumps({"step": STEP, "cases": cases}, separators=(",", ":")).encode()
 
 

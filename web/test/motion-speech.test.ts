@@ -8,6 +8,7 @@ import { SpeechToMotion, type SpeechOptions } from "../src/motion/audio.js";
 import { type Behaviour, idleOf } from "../src/motion/behaviour.js";
 import { liftEyes } from "../src/motion/codes.js";
 import { emotionOf } from "../src/motion/emotion.js";
+import { MotionEngine, type Wishes } from "../src/motion/engine.js";
 import { IdleMotion } from "../src/motion/idle.js";
 import { type LiveFrame, LiveSpeech } from "../src/motion/live.js";
 import type { Motion } from "../src/motion/motion.js";
@@ -31,7 +32,10 @@ interface Case {
   style?: string;
   eyes?: number[];
   size?: number;
-  deeds?: [number, number, number][];
+  deeds?: [number, number, never][];
+  block?: number;
+  shots?: (number | string | null)[][];
+  seen?: string;
   counts?: Record<string, number>;
 }
 
@@ -53,23 +57,36 @@ function named(name: string): Case {
 const row = ({ expression, head, gaze }: Motion): number[] => [...expression, ...head, ...gaze];
 const NAMES = [...ARKIT_NAMES, ..."pitch yaw roll x y z leftPitch leftYaw rightPitch rightYaw".split(" ")];
 
+/** Frames of stored motion. */
+function unpacked(text: string): Motion[] {
+  const bytes = Buffer.from(text, "base64");
+  const values = Float32Array.from({ length: bytes.length / 2 }, (_, at) => bytes.readInt16LE(2 * at) * step);
+  return Array.from({ length: values.length / 62 }, (_, at) => {
+    const [begin, end] = [62 * at, 62 * at + 62];
+    return { expression: values.slice(begin, begin + 52), head: values.slice(begin + 52, begin + 58), gaze: values.slice(end - 4, end) };
+  });
+}
+
 /** Compare motion with Python's, and tell the largest difference and the root mean square of all. */
-function agrees(frames: LiveFrame[], one: Case): void {
-  const wanted = Buffer.from(one.motion, "base64");
-  const width = NAMES.length;
-  assert.equal(frames.length, wanted.length / 2 / width);
+function moves(motions: Motion[], one: Case): void {
+  const wanted = unpacked(one.motion).map(row);
+  assert.equal(motions.length, wanted.length);
   let worst = { far: 0, frame: 0, name: "" };
   let squares = 0;
-  frames.forEach((frame, at) => {
-    row(frame.motion).forEach((value, column) => {
-      const far = Math.abs(value - wanted.readInt16LE(2 * (at * width + column)) * step);
+  motions.forEach((motion, frame) => {
+    row(motion).forEach((value, column) => {
+      const far = Math.abs(value - wanted[frame][column]);
       squares += far * far;
-      if (far > worst.far) worst = { far, frame: at, name: NAMES[column] };
+      if (!(far <= worst.far)) worst = { far, frame, name: NAMES[column] };
     });
   });
-  const usual = Math.sqrt(squares / frames.length / width);
-  console.log(`${one.name}: ${frames.length} frames, rms ${usual.toFixed(5)}, worst ${worst.far.toFixed(4)} (${worst.name}, frame ${worst.frame})`);
+  const usual = Math.sqrt(squares / motions.length / NAMES.length);
+  console.log(`${one.name}: ${motions.length} frames, rms ${usual.toFixed(5)}, worst ${worst.far.toFixed(4)} (${worst.name}, frame ${worst.frame})`);
   assert.ok(usual < USUAL && worst.far < FAR);
+}
+
+function agrees(frames: LiveFrame[], one: Case): void {
+  moves(frames.map(({ motion }) => motion), one);
   assert.deepEqual(frames.flatMap(({ index, events }) => events.map((event) => [index, event])), one.events);
   frames.forEach(({ soundS, missing }, at) => {
     assert.ok(Math.abs(soundS - one.sound_s[at]) < 1e-5);
@@ -123,4 +140,31 @@ test("a bad network, a clock, an interruption", () => {
   }
   agrees(frames, one);
   assert.deepEqual({ ...live.counts }, one.counts);
+});
+
+test("the engine: sound, dials, an emotion, a camera for a while, an interruption, frames that drop", () => {
+  const one = named("engine");
+  const { block = 0, seen = "" } = one;
+  const engine = new MotionEngine(net, { seed: one.seed, behaviour: one.behaviour ?? null });
+  const camera = unpacked(seen)[Symbol.iterator]();
+  let newest: { motion: Motion; atS: number; timeS: number } | null = null;
+  const motions: Motion[] = [];
+  const shots: unknown[] = [];
+  const plain = (value: number): number | null => (Number.isNaN(value) ? null : Number(value.toFixed(6)));
+  for (const [when, deed, what] of one.deeds ?? []) {
+    if (deed === 0) engine.hear({ samples: samples.subarray(what, what + block), start: what, rate: one.rate }, when);
+    else if (deed === 1) engine.turn(what as Wishes);
+    else if (deed === 2) newest = { motion: camera.next().value as Motion, atS: when, timeS: when };
+    else if (deed === 3) engine.interrupt();
+    else {
+      if (newest !== null) engine.see(newest.motion, newest.atS, newest.timeS);
+      newest = null;
+      const shot = engine.tick(when);
+      if (shot === null) continue;
+      motions.push(shot.motion);
+      shots.push([shot.number, shot.frames, shot.source, plain(shot.soundS), plain(shot.cameraS)]);
+    }
+  }
+  moves(motions, one);
+  assert.deepEqual(shots, one.shots);
 });

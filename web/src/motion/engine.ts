@@ -26,13 +26,17 @@ const ARTICULATION = 3; // standard deviations between talkers, from the dial's 
 /** Who drives. */
 export type Driver = "idle" | "sound" | "camera";
 
-/** What is due now: of how many frames the last, its number, the sender's time of its sound (NaN beside it). */
+/**
+ * What is due now: of how many frames the last, its number, the sender's time of its sound (NaN beside it), and when the
+ * camera's picture was taken that it shows (NaN without one).
+ */
 export interface Shot {
   readonly motion: Motion;
   readonly number: number;
   readonly frames: number;
   readonly source: Driver;
   readonly soundS: number;
+  readonly cameraS: number;
   readonly events: readonly SpeechEvent[];
 }
 
@@ -60,6 +64,7 @@ export interface EngineOptions {
 interface Seen {
   motion: Motion | null;
   atS: number;
+  timeS: number;
   share: number;
 }
 
@@ -71,7 +76,7 @@ export class MotionEngine {
   private emotion = emotionOf({});
   private style = styleOf({});
   private mood: EmoterState = emoter.start();
-  private seen: Seen = { motion: null, atS: -Infinity, share: 0 };
+  private seen: Seen = { motion: null, atS: -Infinity, timeS: NaN, share: 0 };
   private zeroS: number | null = null;
   private frames = 0;
   private stream: { beganS: number; endS: number } | null = null; // the sound that came, by the sender's time
@@ -93,10 +98,11 @@ export class MotionEngine {
     this.stream = goesOn ? { beganS: this.stream?.beganS ?? startS, endS: Math.max(known, endS) } : { beganS: startS, endS };
   }
 
-  /** Take the motion of a camera's picture, which came at `nowS`. */
-  see(motion: Motion, nowS: number): void {
+  /** Take the motion of a camera's picture, which came at `nowS` and was taken at `timeS`. */
+  see(motion: Motion, nowS: number, timeS: number): void {
     this.seen.motion = motion;
     this.seen.atS = nowS;
+    this.seen.timeS = timeS;
   }
 
   /** Do as is wished. */
@@ -150,7 +156,8 @@ export class MotionEngine {
     let motion = driven;
     for (let frame = 0; frame < frames.length; frame++) [this.dialState, motion] = dialled(this.dials, this.dialState, driven);
     const events = frames.flatMap((frame) => frame.events);
-    return { motion, number: last.index, frames: frames.length, source, soundS: this.soundS(last.soundS), events };
+    const cameraS = source === "camera" ? this.seen.timeS : NaN;
+    return { motion, number: last.index, frames: frames.length, source, soundS: this.soundS(last.soundS), cameraS, events };
   }
 
   /** A place in the sender's stream, or NaN beside it. */
@@ -163,7 +170,7 @@ export class MotionEngine {
   private model(): SpeechToMotion {
     const { behaviour = null, seed = 0 } = this.options;
     const manner = { seed, blink: this.blink };
-    return new SpeechToMotion(this.speech, { seed, idle: behaviour === null ? houseIdle(manner) : idleOf(behaviour, manner) });
+    return new SpeechToMotion(this.speech, { idle: behaviour === null ? houseIdle(manner) : idleOf(behaviour, manner) });
   }
 
   /** The motion of whoever drives, and who it is. */
