@@ -13,6 +13,7 @@ from liveface.nets.mobileportrait import MobilePortrait, PortraitConfig
 from liveface.render.mobileportrait.sizes import SIZES, PortraitSize
 from liveface.train import mobileportrait_loss as losses
 from liveface.train import portrait_features
+from liveface.train.mobileportrait_ablation import ROWS, ablation, told
 from liveface.train.mobileportrait_batch import Emphasis, aligned, batch_of, smooth_difference
 from liveface.train.mobileportrait_draw import draw, drawn_whole
 from liveface.train.mobileportrait_score import judged, sheet
@@ -159,3 +160,13 @@ def test_scores_and_sheet(folder):
     assert perfect["mouth_sharp"] == 1
     assert perfect["video_mouth_gain"] == pytest.approx(perfect["mouth"] - perfect["mouth_base"], abs=0.01)
     assert sheet(samples, [sample.base for sample in samples]).shape == (2 * 192, 10 * 192, 3)
+
+
+def test_the_ablation_keeps_rows_and_tells_them(folder, tiny, features, tmp_path, monkeypatch):
+    rows = [row for row in ROWS if row.name in ("all", "no residual flow")]
+    whole = recipe(folder, features)
+    found = ablation(whole, tmp_path, rows, 0.001, 1.0, 64)
+    assert list(found) == ["all", "no residual flow"]
+    monkeypatch.setattr("liveface.train.mobileportrait_ablation.run_task", lambda *_: pytest.fail("ran a row again"))
+    assert ablation(whole, tmp_path, rows, 0.001, 1.0, 64) == found
+    assert told(found).splitlines()[2].startswith("| mesh alone |")
