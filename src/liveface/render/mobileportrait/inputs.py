@@ -96,7 +96,7 @@ def heat(keypoints: Array, grid: int, out: Array | None = None) -> Array:
     return np.multiply(falls[:, None, :, 1], falls[None, :, :, 0], out=made)
 
 
-def coarse(occlusion: Array, matte: Array, points: Array, resolution: int) -> Array:
+def coarse(occlusion: Array, matte: Pixels, points: Array, resolution: int) -> Array:
     """The coarse inputs of the synthesis, float32 `[R / 4, R / 4, 4]`; see `sizes.COARSE`.
 
     Args:

@@ -46,6 +46,9 @@ the head."""
 VIEWS = 4
 """Canned poses of the photo whose features join at the lowest scale."""
 
+VIEW_TURNS = ((0.0, -0.26), (0.0, 0.26), (-0.14, 0.0), (0.14, 0.0))
+"""Pitch and yaw of these poses in radians, relative to the photo's."""
+
 _BROWS = (70, 105, 66, 107, 336, 296, 334, 300)
 _NOSE = (168, 195, 4, 2, 98, 327)
 _CHOSEN = np.concatenate(
