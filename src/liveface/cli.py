@@ -80,9 +80,18 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--who", default="ada", choices=list(DEMO_SUBJECTS), help="two avatars and a photo (ada)")
     one = verb("live", live, "open the studio page in the browser: talk, and an avatar talks (needs the live extra)")
     add_live_options(one)
+    one = verb("export", export, "write an avatar as something that runs elsewhere: a folder for browsers")
+    one.add_argument("avatar")
+    one.add_argument("--to", required=True, choices=["web"], help="web: a folder that any static host serves")
+    one.add_argument("folder", help="to write; a new or an empty one")
     one = verb("info", info, "say what a file is")
     one.add_argument("file")
     verb("doctor", doctor, "say what this machine can do")
+    one = verb("fetch", fetch, "check and keep weights that you downloaded for LivePortrait or PersonaLive")
+    one.add_argument("model", help="liveportrait, personalive")
+    one.add_argument(
+        "--from", dest="source", metavar="DIR", help="folder with the official files; without, what to get"
+    )
     one = verb("train", train, "run or resume a training recipe (needs the train extra)")
     one.add_argument("recipe", help="a TOML file of recipes/")
     one.add_argument("-o", "--output", help="run folder (runs/NAME)")
@@ -98,7 +107,7 @@ def parser() -> argparse.ArgumentParser:
 
 def _looks(given: argparse.Namespace) -> dict[str, Any]:
     names = ("size", "fps", "face", "motion_scale", "head", "blink", "seed", "renderer", "threads", "background",
-             "format", "emotion", "style", "quality")  # fmt: skip
+             "format", "driving", "emotion", "style", "quality")  # fmt: skip
     return {name: getattr(given, name) for name in names}
 
 
@@ -243,6 +252,19 @@ def live(given: argparse.Namespace) -> int:
     return 0
 
 
+def export(given: argparse.Namespace) -> int:
+    """An avatar as a folder for browsers."""
+    from liveface.web_export import export_web
+
+    made = export_web(given.avatar, given.folder)
+    if not given.quiet:
+        sys.stderr.write(
+            f"{made.path}: {made.files} files, {made.size / 1e6:.1f} MB; serve it with any web server, such as "
+            f"python3 -m http.server -d {made.path}\n"
+        )
+    return 0
+
+
 def info(given: argparse.Namespace) -> int:
     """What a file is."""
     from liveface.about import describe_file
@@ -258,6 +280,26 @@ def doctor(given: argparse.Namespace) -> int:
     lines, well = examine()
     print("\n".join(lines))
     return 0 if well else 2
+
+
+def fetch(given: argparse.Namespace) -> int:
+    """Weights of others, or what to download."""
+    from liveface import store
+
+    if given.source is None:
+        print("\n".join(store.explain(given.model)))
+        return 0
+    store.check_packages(given.model)
+    from liveface.fetch import fetch as run
+
+    where = run(given.model, given.source, lambda line: None if given.quiet else _line(line))
+    if not given.quiet:
+        _line(f"{store.model_of(given.model).title}: kept in {where}")
+    return 0
+
+
+def _line(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
 
 
 def train(given: argparse.Namespace) -> int:
@@ -289,6 +331,11 @@ def evaluate(given: argparse.Namespace) -> int:
         return _evaluate_speech(given)
     if any(is_avatar(clip) for clip in given.clips) or given.pack:
         return _evaluate_avatar(given)
+    if "," in given.renderer:
+        from liveface.train.portrait_report import compare_held_out
+
+        print(compare_held_out(given, None if given.quiet else _say))
+        return 0
     report = run(
         given.data,
         clips=given.clips or None,
