@@ -9,7 +9,7 @@ come; scores are those of people set aside, each beside the score of the mesh re
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from liveface.nets.mobileportrait import MobilePortrait, PortraitConfig
-from liveface.render.mobileportrait.sizes import VIEWS
+from liveface.render.mobileportrait.sizes import FLOW_UNIT, VIEWS
 from liveface.train import portrait_features
 from liveface.train.decoder_loss import clamp_through
 from liveface.train.loop import Run
-from liveface.train.mobileportrait_batch import Batch, Emphasis, aligned, batch_of, windows
-from liveface.train.mobileportrait_draw import Drawn, draw, drawn_whole
+from liveface.train.mobileportrait_batch import Batch, Emphasis, batch_of, windows
+from liveface.train.mobileportrait_draw import Drawn, draw, drawn_whole, met
 from liveface.train.mobileportrait_loss import (
     Critic,
     LossWeights,
@@ -55,7 +55,8 @@ class PortraitOptions:
         pack: folder of `liveface.train.portrait_pack`; reread for new shards every `reread` steps.
         features: file of `liveface.train.portrait_features`; empty: no perceptual loss.
         crop: pixels of a crop, a multiple of 32; crops: of every sample.
-        align: whether the smooth part of the mismatch of drawn and true points is taken from the truth.
+        align: whether the truth is compared after moving it by the smooth part of the mismatch of drawn and tracked
+            points, as far as the flow does not mend that.
         knowledge: whether keypoint, equivariance, matte and landmark losses are used.
         shares: of the kinds of samples, by name.
         weights, emphasis: see `LossWeights` and `Emphasis`.
@@ -125,8 +126,6 @@ class PortraitTask:
             self.pack = PortraitPack.open(Path(self.options.pack), self.run.recipe.groups)
         config = self.network.config
         samples = self.pack.draw(self.run.recipe.batch, self.random, self.options.shares or None, views=config.views)
-        if self.options.align:
-            samples = [aligned(sample) for sample in samples]
         size, many = self.options.crop, self.options.crops
         corners = [windows(sample, size, many, self.random) for sample in samples]
         facial = self.network.size.facial
@@ -139,6 +138,8 @@ class PortraitTask:
         batch = self.batch(index)
         with self.run.autocast():
             drawn = draw(self.network, batch)
+        if self.options.align:
+            batch = replace(batch, wanted=met(batch, drawn.answer, self.options.crop))
         loss, numbers = self.losses(batch, drawn)
         if index >= self.options.critic_from:
             sharp = clamp_through(drawn.picture)
@@ -161,6 +162,9 @@ class PortraitTask:
             "warp": weights.warp * weighted(drawn.warped - batch.wanted, batch.weight),
             "smooth": weights.smooth * roughness(drawn.answer[:, :2]),
         }
+        if self.network.config.initial == "mesh" and self.network.config.residual_flow:
+            left = (batch.mismatch[:, :2] + drawn.answer[:, :2] * (2 * FLOW_UNIT)).abs() * batch.mismatch[:, 2:]
+            parts["flow"] = weights.flow * left.mean()
         away = (batch.weight <= 1) * (1 - batch.focus.amax(1, keepdim=True))
         parts["still"] = weights.still * ((drawn.picture - drawn.warped).abs() * away).mean()
         if self.features is not None:

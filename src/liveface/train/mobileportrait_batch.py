@@ -2,8 +2,8 @@
 
 Notable choices: motion is seen whole at 64x64, while the synthesis learns on crops by the mouth and the eyes, several
 of each sample, because decoding and motion cost as much as two of them; inputs are made by the run time's own
-functions; the truth may be moved to where the base was drawn by the smooth part of the difference of their points,
-since a network that is asked for texture at places nobody can know answers with blur.
+functions; the smooth part of the difference between drawn and tracked points travels along: a network that is asked
+for texture at places nobody can know answers with blur, so the truth is compared after moving it by that part.
 """
 
 from __future__ import annotations
@@ -41,9 +41,11 @@ class Batch:
         facial, driver: `[B, F, 2]` facial keypoints.
         owner: `[N]` the sample of each crop; corner: `[N, 2]` its x and y.
         photo: `[N, 7, S, S]` plate, photo, matte.
+        mismatch: `[B, 3, 64, 64]` of `smooth_difference`.
         masks: `[N, 4, S/2, S/2]`; coarse: `[N, 3, S/4, S/4]` matte, x, y.
         views: `[N, V, 3, S, S]` canned views, V may be 0.
-        wanted: `[N, 3, S, S]` the truth; weight: `[N, 1, S, S]` how much each pixel counts.
+        scene: `[B, 3, R, R]` the truth; wanted: `[N, 3, S, S]` crops of it.
+        weight: `[N, 1, S, S]` how much each pixel counts.
         focus: `[N, 2, S, S]` soft masks of the mouth and of the eyes in the truth.
     """
 
@@ -53,6 +55,7 @@ class Batch:
     truth: Tensor
     still: Tensor
     known: Tensor
+    mismatch: Tensor
     facial: Tensor
     driver: Tensor
     owner: Tensor
@@ -60,6 +63,7 @@ class Batch:
     photo: Tensor
     masks: Tensor
     coarse: Tensor
+    scene: Tensor
     views: Tensor
     wanted: Tensor
     weight: Tensor
@@ -85,37 +89,23 @@ class Emphasis:
 
 
 def smooth_difference(sample: Sample) -> Array:
-    """Where the truth should be looked up for each pixel less the pixel, `[R, R, 2]`: the smooth part of the mismatch.
+    """How far the truth lies from what was drawn: the smooth part of the mismatch, and where it is known.
 
     Differences of the face's points are averaged over `REACH`, and fade to nothing away from the face.
+
+    Returns:
+        float32 `[64, 64, 3]`: where to look in the truth for each cell less the cell, x and y in halves of the square,
+        and how near the face is, 0 to 1.
     """
     side = sample.base.shape[0]
-    grid = 32
-    cell = side / grid
-    centres = (np.arange(grid, dtype=np.float32) + 0.5) * cell - 0.5
-    points, wanted = sample.points[:468, :2], sample.truth_points[:468, :2]
-    reach = REACH * eye_distance(sample.points)
-    x, y = (np.exp(-0.5 * ((centres[:, None] - points[None, :, axis]) / reach) ** 2) for axis in (0, 1))
+    places, wanted = (inputs.normalised(points[:468], side) for points in (sample.points, sample.truth_points))
+    centres = (np.arange(MOTION_GRID, dtype=np.float32) + 0.5) * (2 / MOTION_GRID) - 1
+    reach = REACH * eye_distance(sample.points) * 2 / side
+    x, y = (np.exp(-0.5 * ((centres[:, None] - places[None, :, axis]) / reach) ** 2) for axis in (0, 1))
     total = y @ x.T
-    moved = np.dstack([(y * (wanted - points)[:, axis]) @ x.T for axis in (0, 1)])
-    coarse = (moved / (total + 0.05 * total.max())[..., None]).astype(np.float32)
-    return cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
-
-
-def aligned(sample: Sample) -> Sample:
-    """The sample with its truth moved by `smooth_difference`, and the truth's points with it.
-
-    The matte stays: it is judged on the motion grid alone.
-    """
-    side = sample.base.shape[0]
-    field = smooth_difference(sample)
-    rest = np.arange(side, dtype=np.float32)
-    maps = cv2.merge([field[..., 0] + rest[None, :], field[..., 1] + rest[:, None]])
-    truth = cv2.remap(sample.truth, maps, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    points = sample.truth_points.copy()
-    places = np.clip(np.round(points[:, :2]), 0, side - 1).astype(int)
-    points[:, :2] -= field[places[:, 1], places[:, 0]]
-    return replace(sample, truth=np.asarray(truth, np.uint8), truth_points=points)
+    moved = [(y * (wanted - places)[:, axis]) @ x.T for axis in (0, 1)]
+    known = total / (total + 0.05 * total.max())
+    return np.dstack([*[known * part / np.maximum(total, 1e-9) for part in moved], known]).astype(np.float32)
 
 
 def focus(points: Array, resolution: int) -> Pixels:
@@ -160,6 +150,8 @@ def batch_of(
     owner, corner = [], []
     for number, (sample, places) in enumerate(zip(samples, corners, strict=True)):
         side = sample.base.shape[0]
+        whole.setdefault("scene", []).append(sample.truth)
+        whole.setdefault("mismatch", []).append(smooth_difference(sample))
         whole.setdefault("picture", []).append(sample.base if initial == "mesh" else sample.source)
         for name in ("base", "source", "truth"):
             whole.setdefault(name, []).append(small(getattr(sample, name)))

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from liveface.nets.mobileportrait import MobilePortrait, shuffle
 from liveface.nets.mobileportrait_motion import identity
-from liveface.render.mobileportrait.sizes import BLOCK
+from liveface.render.mobileportrait.sizes import BLOCK, FLOW_UNIT
 from liveface.train.decoder_loss import clamp_through
 from liveface.train.mobileportrait_batch import Batch, Emphasis, batch_of
 from liveface.train.portrait_data import Sample
@@ -40,6 +40,19 @@ def rest_of(batch: Batch, size: int) -> Tensor:
     whole = identity(batch.picture.shape[-2], batch.picture.shape[-1], batch.picture.device)
     crops = torch.stack([whole[y : y + size, x : x + size] for x, y in batch.corner.tolist()])
     return crops.reshape(len(batch.picture), -1, size, 2)
+
+
+def met(batch: Batch, answer: Tensor, size: int) -> Tensor:
+    """Crops of the truth `[N, 3, S, S]` moved to where the answered flow puts what was drawn; without gradient.
+
+    What the flow already mends of the mismatch is asked for; what it cannot know is forgiven.
+    """
+    with torch.no_grad():
+        left = batch.mismatch[:, :2] + answer[:, :2] * (2 * FLOW_UNIT)
+        rest = rest_of(batch, size)
+        fine = F.grid_sample(left, rest, padding_mode="border", align_corners=False).permute(0, 2, 3, 1)
+        truth = F.grid_sample(batch.scene, rest + fine, mode="bicubic", padding_mode="border", align_corners=False)
+        return truth.clamp(0, 1).unflatten(2, (-1, size)).transpose(1, 2).flatten(0, 1)
 
 
 def bent(places: Tensor, batch: Batch, size: int) -> Tensor:

@@ -27,6 +27,7 @@ class LossWeights:
         perceptual: distance in the features of `liveface.train.portrait_features`.
         texture: difference of the strength of detail.
         warp: absolute error of the bent first picture, which alone teaches the flow.
+        flow: of what the flow leaves of the smooth mismatch of drawn and tracked points, in halves of the square.
         smooth: of neighbour differences of the flow.
         keypoint: distance of the told neural keypoints from those seen in the truth, and of the places on the head
             that the perceptual network reads in the made and the true picture.
@@ -40,6 +41,7 @@ class LossWeights:
     perceptual: float = 0.1
     texture: float = 0.3
     warp: float = 0.3
+    flow: float = 10.0
     smooth: float = 0.02
     keypoint: float = 0.5
     equivariance: float = 0.5
