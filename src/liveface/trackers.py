@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from liveface.driver import Clock, Dials, Driver, only_for_speech
+from liveface.driver import Clock, Dials, Driver, Watcher, only_for_speech
 from liveface.errors import SignalError
 from liveface.motion.behaviour import Behaviour
 from liveface.motion.tracked import TrackedFace
@@ -101,6 +101,12 @@ class _Vmc:
         return motion_of_vmc(state.blends, state.bones) if state.tracking else None, None
 
 
+class Hears(Protocol):
+    """Takes the motion (`T = 1`, None without a face) of a packet, the sender's time and ours."""
+
+    def hear(self, motion: Motion | None, sent_s: float | None, now_s: float) -> None: ...
+
+
 READERS: dict[str, Callable[[], _Reader]] = {"livelink": _LiveLink, "vmc": _Vmc}
 
 
@@ -124,7 +130,7 @@ class Listener:
         sender: address of the tracker; None while there is none.
     """
 
-    def __init__(self, kind: str, face: TrackedFace) -> None:
+    def __init__(self, kind: str, face: Hears) -> None:
         self._make = READERS[kind]
         self._reader = self._make()
         self._face = face
@@ -169,7 +175,11 @@ class TrackerDriver(Driver):
         return True
 
     def stream(
-        self, clock: Clock, photo: Motion | None = None, behaviour: Behaviour | None = None
+        self,
+        clock: Clock,
+        photo: Motion | None = None,
+        behaviour: Behaviour | None = None,
+        watcher: Watcher | None = None,
     ) -> Iterator[tuple[Motion, AudioBlock | None]]:
         """Motion (`T = 1`) at `fps`, in real time, until `stop` or as many as `frames_estimate` says."""
         face = TrackedFace(replace(self._manner(behaviour), fps=self.fps), self.dials.turn)

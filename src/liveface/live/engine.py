@@ -22,6 +22,7 @@ from liveface.motion.audio import SpeechToMotion
 from liveface.motion.behaviour import Behaviour
 from liveface.motion.idle import IdleMotion
 from liveface.motion.live import AHEAD_S, BEHIND_S, LiveSpeech
+from liveface.motion.tracked import REST_PACKETS
 from liveface.types import HOUSE_FPS, Array, AudioBlock, Motion, Pixels, Renderer
 
 CAMERA_S = 0.5  # a camera that is silent for so long drives no longer
@@ -78,6 +79,8 @@ class _Seen:
     motion: Motion | None = None
     time_s: float = float("nan")
     share: float = 0.0  # of the face that the camera drives
+    heads: list[Array] = field(default_factory=list)  # of a tracker, until it is known how the head rests
+    rest: Array | None = None
 
 
 class Engine:
@@ -134,6 +137,18 @@ class Engine:
         self.counts.camera_replaced += self._seen.picture is not None
         self._seen.picture, self._seen.at_s = picture, now_s
 
+    def follow(self, motion: Motion, now_s: float) -> None:
+        """Take a tracker's motion (`T = 1`), which came at `now_s`; it drives as a camera does."""
+        seen = self._seen
+        seen.at_s = now_s
+        if seen.rest is None:
+            seen.heads.append(motion.head)
+            if len(seen.heads) == REST_PACKETS:
+                seen.rest, seen.heads = np.median(np.concatenate(seen.heads), axis=0).astype(np.float32), []
+                self._events.append("camera-ready")
+            return
+        seen.motion, seen.time_s = replace(motion, head=motion.head - seen.rest), float("nan")
+
     def turn(self, said: dict[str, Any]) -> None:
         """Move the dials as a message of the page says."""
         self.dials = self.dials.changed(said)
@@ -145,8 +160,9 @@ class Engine:
             self._refresh()
 
     def centre(self) -> None:
-        """Let the camera calibrate anew."""
+        """Let camera and tracker calibrate anew."""
         self._seen.face.centre()
+        self._seen.rest, self._seen.heads = None, []
 
     def interrupt(self, epoch: int) -> None:
         """Forget the sound that was not shown yet and shut the mouth; what is shown from now on is of `epoch`."""
@@ -217,7 +233,8 @@ class Engine:
                 seen.motion, seen.time_s = motion, picture.time_s
             if seen.face.ready and not before:
                 self._events.append("camera-ready")
-        drives = seen.motion is not None and seen.face.ready and now_s - seen.at_s < CAMERA_S
+        known = seen.face.ready or seen.rest is not None
+        drives = seen.motion is not None and known and now_s - seen.at_s < CAMERA_S
         step = frames / (HAND_OVER_S * HOUSE_FPS)
         seen.share = float(np.clip(seen.share + (step if drives else -step), 0, 1))
 

@@ -32,6 +32,7 @@ class LiveOptions:
         sessions: how many live sessions at once.
         certificate, key: PEM files, for HTTPS; browsers give microphone and camera to HTTPS and to localhost only.
         browser: whether to open the page.
+        tracker: "livelink:11111" or "vmc:39539": a phone or a program that mirrors the faces of all pages.
         ice: servers for calls over WebRTC, such as "stun:stun.example.org:3478" or "turn:user:password@host:3478".
     """
 
@@ -44,6 +45,7 @@ class LiveOptions:
     key: Path | None = None
     browser: bool = True
     ice: tuple[str, ...] = ()
+    tracker: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:
@@ -75,6 +77,7 @@ def add_options(one: argparse.ArgumentParser) -> None:
         metavar="SERVER",
         help="for calls: stun:host:port, turn:user:word@host:port",
     )
+    one.add_argument("--tracker", help="livelink:PORT or vmc:PORT mirrors the faces of all pages")
     one.add_argument("--no-browser", action="store_true", help="only say where the page is")
 
 
@@ -90,6 +93,7 @@ def options_of(given: argparse.Namespace) -> LiveOptions:
         key=given.key,
         browser=not given.no_browser,
         ice=tuple(given.ice),
+        tracker=given.tracker,
     )
 
 
@@ -115,7 +119,7 @@ def serve(options: LiveOptions, *, quiet: bool = False) -> None:
 
     ice = [IceServer.parse(one) for one in options.ice]
     with tempfile.TemporaryDirectory(prefix="liveface-") as folder:
-        studio = Studio(Path(folder), options.subject, options.sessions)
+        studio = Studio(Path(folder), options.subject, options.sessions, options.tracker)
         token = options.token
         if token is None and options.host not in LOOPBACK:
             token = secrets.token_urlsafe(18)

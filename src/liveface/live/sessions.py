@@ -15,6 +15,7 @@ from typing import Any
 from liveface.live.engine import Engine
 from liveface.live.subjects import Shelf, opened
 from liveface.live.worker import Push, Shown, Worker
+from liveface.types import Motion
 
 GRACE_S = 20.0  # a page that is gone for longer has left
 
@@ -51,6 +52,13 @@ class Sessions:
         """Sessions that run or are being opened."""
         with self._lock:
             return len(self._sessions) + self._promised
+
+    def follow(self, motion: Motion) -> None:
+        """Hand a tracker's motion to every session that somebody looks at; may be called from any thread."""
+        with self._lock:
+            looked_at = [one.worker for one in self._sessions.values() if one.push is not None]
+        for worker in looked_at:
+            worker.follow(motion)
 
     def reserve(self) -> bool:
         """Promise a place for a new session; the oldest one that nobody is attached to gives way."""

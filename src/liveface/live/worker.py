@@ -23,7 +23,7 @@ from liveface.live.engine import Engine, Shot
 from liveface.live.recorder import Recording
 from liveface.live.video import PictureCoder
 from liveface.live.wire import CameraPicture, PictureMessage, pack_picture
-from liveface.types import HOUSE_FPS, AudioBlock
+from liveface.types import HOUSE_FPS, AudioBlock, Motion
 
 WINDOW = 6  # pictures under way: 0.2 s
 MOST_WAITING = 200  # messages of the page that wait for a tick: two seconds of sound and camera
@@ -96,6 +96,11 @@ class Worker(threading.Thread):
         """Take a camera's picture that came now."""
         now_s = self.now_s()
         self._add(lambda: self._engine.see(picture, now_s))
+
+    def follow(self, motion: Motion) -> None:
+        """Take a tracker's motion (`T = 1`) that came now."""
+        now_s = self.now_s()
+        self._add(lambda: self._engine.follow(motion, now_s))
 
     def ack(self, number: int) -> None:
         """The page has taken the picture `number` of those sent."""
