@@ -32,6 +32,7 @@ function array(file: Uint8Array<ArrayBuffer>, what: string): Numbers {
     "<f4": () => new Float32Array(from),
     "<f8": () => Float32Array.from(new Float64Array(from)),
     "<f2": () => halves(new Uint16Array(from)),
+    "<i2": () => Int32Array.from(new Int16Array(from)),
     "<i4": () => new Int32Array(from),
     "<i8": () => Int32Array.from(new BigInt64Array(from), Number),
     "|u1": () => new Uint8Array(from),
