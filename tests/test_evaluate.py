@@ -79,7 +79,7 @@ def test_the_baseline_is_the_first_frame_repeated(reel):
 def test_only_the_clips_own_picture_counts(clip):
     photo = read_image(weights.path("portrait.jpg"))[:200, :200]
     to_canvas = np.array([[0.9, 0, 10], [0, 0.9, 20]], np.float32)
-    rows, columns = ev._inside(to_canvas, photo, (180, 320))
+    rows, columns = ev.inside(to_canvas, photo, (180, 320))
     assert (columns.start, columns.stop) == (18, 180)  # 10 - 0.45 is the picture's edge, eight pixels are left out
     assert (rows.start, rows.stop) == (28, 191)
     assert next(iter(read_video(clip))).pixels.shape == (256, 256, 3)
@@ -110,7 +110,7 @@ def test_own_clips_end_in_a_table_a_file_and_a_sheet(clip, tmp_path):
 
 def test_speech_of_a_clip_with_sound(tmp_path):
     animate(weights.path("portrait.jpg"), weights.path("speech.flac"), tmp_path / "said.mp4", size=(180, 320))
-    points = ev._track([frame.pixels for frame in read_video(tmp_path / "said.mp4")])
+    points = ev.tracked([frame.pixels for frame in read_video(tmp_path / "said.mp4")])
     scores = ev.speech_scores(tmp_path / "said.mp4", points, 30)
     assert scores["speech"]["best_correlation"] > 0.5
     assert scores["speech"]["best_correlation"] > scores["shuffled"]["correlation"]

@@ -88,7 +88,7 @@ def evaluate_options(one: argparse.ArgumentParser) -> None:
     """Of `evaluate`."""
     one.add_argument("clips", nargs="*", help="videos of one face, or one avatar; the held-out clips by default")
     one.add_argument("--pack", help="of an avatar: folder of its creation, whose held-out frames it is measured on")
-    one.add_argument("--likeness", help="of an avatar: measure of likeness, by liveface.train.likeness")
+    one.add_argument("--likeness", help="measure of likeness, by liveface.train.likeness, for identity")
     one.add_argument("--data", help="the data folder (LIVEFACE_DATA, or ../shared/data)")
     one.add_argument(
         "-o",
@@ -98,7 +98,12 @@ def evaluate_options(one: argparse.ArgumentParser) -> None:
     one.add_argument("--sheets", help="folder for contact sheets, true above made")
     one.add_argument("--seconds", type=positive, default=8.0, help="of each clip, at most (8)")
     one.add_argument("--size", type=size, default=(360, 640), help="WxH of the canvas (360x640)")
-    one.add_argument("--renderer", default="mesh", help="what to measure (mesh)")
+    one.add_argument(
+        "--renderer",
+        default="mesh",
+        help="what to measure (mesh); two with a comma between, such as mesh,mobileportrait",
+    )
+    one.add_argument("--portraits", type=int, default=12, help="of two: held-out portraits that others drive (12)")
     one.add_argument("--speech", action="store_true", help="speech to motion only: all scores, hard sounds, languages")
     one.add_argument("--spoken", help="with --speech: folder of tools/speak_phones.py, for scores by language")
     one.add_argument("--faces", help="with --speech: cache of python -m liveface.train.faces, instead of tracking")

@@ -221,11 +221,11 @@ def reenact(file: Path, renderer: str, seconds: float, size: tuple[int, int]) ->
     true = [canvas.cut(frame.pixels) for frame in islice(read_video(file, fps), len(made))]
     made = made[: len(true)]
     render_ms = stages.summary()["render"]["p50"]
-    reel = Reel(file.stem, true, made, _inside(canvas.to_canvas, photo.pixels, size), fps, render_ms)
-    return reel, (_track(true), _track(made))
+    reel = Reel(file.stem, true, made, inside(canvas.to_canvas, photo.pixels, size), fps, render_ms)
+    return reel, (tracked(true), tracked(made))
 
 
-def _inside(to_canvas: Array, photo: Pixels, size: tuple[int, int]) -> tuple[slice, slice]:
+def inside(to_canvas: Array, photo: Pixels, size: tuple[int, int]) -> tuple[slice, slice]:
     """Rows and columns of the canvas that a picture fills, less what its softened border touches."""
     corners = np.array([[-0.5, photo.shape[1] - 0.5], [-0.5, photo.shape[0] - 0.5]])
     ends = float(to_canvas[0, 0]) * corners + to_canvas[:, 2:]
@@ -234,7 +234,7 @@ def _inside(to_canvas: Array, photo: Pixels, size: tuple[int, int]) -> tuple[sli
     return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
 
 
-def _track(pictures: Sequence[Pixels]) -> Array:
+def tracked(pictures: Sequence[Pixels]) -> Array:
     """Points `[T, 478, 3]` of the face in every picture, NaN where there is none."""
     tracker, points = FaceTracker(), np.full((len(pictures), 478, 3), np.nan, np.float32)
     for at, picture in enumerate(pictures):
@@ -315,7 +315,7 @@ def _head_errors(true: Array, made: Array, reel: Reel) -> tuple[float, float]:
     height, width = reel.true[0].shape[:2]
     solver = MotionSolver(reel.fps, (width, height))
     chosen = true[:: max(1, len(true) // MOST_FACES)]
-    solver.calibrate([_as_face(points) for points in chosen])
+    solver.calibrate([as_face(points) for points in chosen])
 
     def turns(points: Array) -> list[Array]:
         found = []
@@ -329,7 +329,8 @@ def _head_errors(true: Array, made: Array, reel: Reel) -> tuple[float, float]:
     return float(np.mean(errors)), float(np.mean([angle_deg(wanted[0], turn) for turn in wanted]))
 
 
-def _as_face(points: Array) -> Face:
+def as_face(points: Array) -> Face:
+    """A `Face` of tracked points `[478, 3]`."""
     (x, y), (far_x, far_y) = points[:468, :2].min(0), points[:468, :2].max(0)
     marks = points[[468, 473, 1, 13, 234, 454], :2]
     return Face(points, 1.0, Box(float(x), float(y), float(far_x - x), float(far_y - y), 1.0, marks))

@@ -67,3 +67,59 @@ def moments(points: Array, count: int = MOMENTS) -> list[int]:
         if len(chosen) < count:
             chosen.add(int(known[at]))
     return sorted(chosen)
+
+
+def save_columns(columns: Sequence[tuple[str, Sequence[Pixels], Array]], file: Path) -> None:
+    """Write a sheet as PNG: one row a moment, with a column for every reel, then all mouths, then all eyes.
+
+    Args:
+        columns: name, pictures uint8 `[H, W, 3]` and their tracked points `[T, 478, 2 or 3]`; the second reel, the
+            driver, says which moments are worth a look.
+        file: ends in .png; its folder is made.
+    """
+    rows = []
+    for at in moments(columns[1][2]):
+        whole, mouths, eyes = [], [], []
+        for _, pictures, points in columns:
+            picture, face = pictures[at], points[at]
+            if not np.isfinite(face[0]).all():
+                face = points[int(np.flatnonzero(np.isfinite(points[:, 0, 0]))[0])]
+            size = (picture.shape[1], picture.shape[0])
+            whole.append(_high(picture[head_rows(face, size)]))
+            mouths.append(cv2.resize(picture[mouth_box(face, size)], (240, 240), interpolation=cv2.INTER_CUBIC))
+            eyes.append(cv2.resize(picture[eye_box(face, size)], (300, 150), interpolation=cv2.INTER_CUBIC))
+        tall = [cv2.copyMakeBorder(eye, 45, 45, 0, 0, cv2.BORDER_CONSTANT) for eye in eyes[1:]]
+        rows.append(np.hstack([*whole, *mouths[1:], *tall]))
+    wide = max(row.shape[1] for row in rows)
+    rows = [np.pad(row, ((0, 4), (0, wide - row.shape[1]), (0, 0))) for row in rows]
+    sheet = np.vstack([_heading([name for name, *_ in columns], wide), *rows])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(file), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+
+
+def head_rows(points: Array, size: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of a square around one head `[478, 2]`, inside `size`."""
+    low, high = points[:468, :2].min(0), points[:468, :2].max(0)
+    half = 0.72 * float((high - low).max())
+    first = np.clip(np.floor((low + high) / 2 - half), 0, np.array(size) - 16).astype(int)
+    last = np.clip(np.ceil((low + high) / 2 + half), first + 16, size).astype(int)
+    return slice(int(first[1]), int(last[1])), slice(int(first[0]), int(last[0]))
+
+
+def _high(picture: Pixels) -> Pixels:
+    """A picture fitted into 240 x 240."""
+    scale = 240 / max(picture.shape[:2])
+    small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    spare = 240 - small.shape[0], 240 - small.shape[1]
+    return np.asarray(cv2.copyMakeBorder(small, 0, spare[0], 0, spare[1], cv2.BORDER_CONSTANT))
+
+
+def _heading(names: Sequence[str], wide: int) -> Pixels:
+    """A strip that names the columns."""
+    strip = np.zeros((22, wide, 3), np.uint8)
+    places = [240 * at for at in range(len(names))]
+    places += [240 * (len(names) + at) for at in range(len(names) - 1)]
+    places += [240 * (2 * len(names) - 1) + 300 * at for at in range(len(names) - 1)]
+    for name, left in zip([*names, *names[1:], *names[1:]], places, strict=True):
+        cv2.putText(strip, name, (left + 4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+    return strip

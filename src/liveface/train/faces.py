@@ -70,6 +70,12 @@ def held_out_portraits(data: Path) -> set[str]:
     return held
 
 
+def some_held_out_portraits(data: Path, count: int) -> list[Path]:
+    """`count` photos of held-out people, spread evenly over all of them; composites show nobody and are left out."""
+    files = sorted(file for file in held_out_portraits(data) if "__composite__" not in file)
+    return [data / files[at] for at in np.linspace(0, len(files) - 1, min(count, len(files))).astype(int)]
+
+
 def frames(file: Path) -> Iterator[Pixels]:
     """Every frame of a clip, uint8 `[H, W, 3]` RGB, as stored."""
     with av.open(str(file)) as container:

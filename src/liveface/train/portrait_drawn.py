@@ -16,6 +16,7 @@ from liveface.motion.face_model import FaceModel
 from liveface.motion.solve import MotionSolver
 from liveface.render.mesh import MeshRenderer
 from liveface.render.mobileportrait.crop import head_crop
+from liveface.render.mobileportrait.sizes import VIEW_TURNS
 from liveface.render.topology import OVAL
 from liveface.signals.face import Face, FaceTracker, segment_person
 from liveface.signals.image import read_image
@@ -26,7 +27,7 @@ from liveface.types import ARKIT_INDEX, Array, Motion, Pixels
 
 SIZE = (360, 640)
 DRAWN_SIZE = (450, 800)  # of a cycle's drawn picture: about as many pixels as the portraits have
-VIEW_TURNS = ((0, -0.26), (0, 0.26), (-0.14, 0), (0.14, 0))  # pitch and yaw of the canned views, radians
+
 EDGE = 8  # canvas pixels at the photo's own border that do not count, as in `liveface.evaluate`
 TURN_DEG = (6.0, 9.0, 5.0)  # standard deviations of pitch, yaw and roll of a cycle's drawn picture
 MOST_TURN_DEG = (12.0, 18.0, 12.0)
