@@ -19,6 +19,27 @@ LEFT_OUT = {
         "motion_extractor": ("in_",),
         "chain": ("in_fixed", "out_fixed", "out_f_s_sub"),
     },
+    "personalive": {
+        "denoising_unet_tiny": (
+            "in_sample",
+            "in_motion",
+            "in_pose",
+            "in_timesteps",
+            "in_hist",
+            "in_ref",
+            "in_ehs3",
+            "out_",
+        ),
+        "denoising_unet_full": None,  # the stream runs the tiny ones
+        "reference_unet_full": None,
+        "temporal_and_motion_module": None,
+        "motion_encoder": None,
+        "motion_extractor": None,
+        "image_encoder_tiny": None,
+        "keys/denoising_unet_tiny": None,  # the same names as of the full ones
+        "keys/reference_unet_tiny": None,
+        "keys/temporal_module": None,
+    },
 }
 """Of each file, the starts of the names of arrays that are left out; None leaves the file out."""
 
@@ -28,9 +49,12 @@ def main(source, model):
     target = HERE / model
     (target / "keys").mkdir(parents=True, exist_ok=True)
     for file in sorted((Path(source) / model / "keys").glob("*.json")):
+        if LEFT_OUT[model].get(f"keys/{file.stem}", ()) is None:
+            continue
         table = json.loads(file.read_text("utf-8"))
         (target / "keys" / file.name).write_text(json.dumps(table, separators=(",", ":")) + "\n", "utf-8")
-    shutil.copyfile(Path(source) / model / "fill_check.json", target / "fill_check.json")
+    for file in (Path(source) / model).glob("*.json"):
+        shutil.copyfile(file, target / file.name)
     for file in sorted((Path(source) / model).glob("*.npz")):
         starts = LEFT_OUT[model].get(file.stem, ())
         if starts is not None:
