@@ -45,7 +45,12 @@ def look_options() -> argparse.ArgumentParser:
     looks.add_argument("--motion-scale", type=float, default=1.0, help="size of the expression, 0 to 3 (1)")
     looks.add_argument("--blink", type=float, default=1.0, help="how much to blink, 0 to 3 (1)")
     speech_options(looks)
-    looks.add_argument("--renderer", help="mesh, or liveface for avatars (mesh for a photo, its own for an avatar)")
+    looks.add_argument("--renderer", help="mesh, liveportrait, or liveface for avatars (mesh for a photo, its own)")
+    looks.add_argument(
+        "--driving",
+        default="",
+        help="of liveportrait: absolute, friendly, eyes, lips, no-stitch, region:lip, strength:1",
+    )
     looks.add_argument("--background", help="#rrggbb, a picture, or alpha, instead of the photo's own")
     looks.add_argument("--format", help="raw frames instead of an MP4: rgb24, bgr24, rgba, y4m")
     looks.add_argument("--threads", type=int, default=1, help="CPU threads (1)")

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -31,9 +32,9 @@ from liveface.motion.files import load_motion
 from liveface.motion.idle import IdleMotion, joined
 from liveface.motion.solve import MotionSolver
 from liveface.motion.style import parse_style
-from liveface.signals.face import FaceTracker
+from liveface.signals.face import Face, FaceTracker
 from liveface.signals.media import OUTPUT_RATE_HZ, MediaInfo, frame_blocks, probe, read_audio, read_video
-from liveface.types import ARKIT_INDEX, ARKIT_NAMES, HOUSE_FPS, Array, AudioBlock, Frame, Motion
+from liveface.types import ARKIT_INDEX, ARKIT_NAMES, HOUSE_FPS, Array, AudioBlock, Frame, Motion, Pixels
 
 CALIBRATE_S = 8.0  # how much of a driver is looked at before it drives
 CALIBRATE_FACES = 48  # frames of it that are fitted, spread evenly; about 0.2 s of work
@@ -63,6 +64,17 @@ _log = logging.getLogger(__name__)
 
 Clock = Callable[[str, float], None]
 """Takes the name of a stage and the seconds one call of it took."""
+
+
+class Watcher(Protocol):
+    """What a renderer wants to see of a driver's pictures; belongs to one driver."""
+
+    def meet(self, faces: list[Face]) -> None:
+        """Faces of the driver's first seconds, before the first frame."""
+
+    def look(self, pixels: Pixels, face: Face | None) -> Array:
+        """A frame and the face in it to what `Motion.watched` shall hold, `[C]`; not a number without a face."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +157,11 @@ class Driver:
         return False
 
     def stream(
-        self, clock: Clock, photo: Motion | None = None, behaviour: Behaviour | None = None
+        self,
+        clock: Clock,
+        photo: Motion | None = None,
+        behaviour: Behaviour | None = None,
+        watcher: Watcher | None = None,
     ) -> Iterator[tuple[Motion, AudioBlock | None]]:
         """Motion (`T = 1`) and the sound of that frame, in step; every iteration starts anew.
 
@@ -154,6 +170,7 @@ class Driver:
             photo: what the renderer shows at rest, so that a video that begins with the photo goes on from it.
             behaviour: the idle and listening manner of an avatar, for what sound does not tell; None is the house's,
                 which does not nod.
+            watcher: looks at the pictures of a video for a renderer that wants more than motion.
         """
         if self.kind == "speech":
             yield from self._spoken(clock, behaviour)
@@ -161,7 +178,7 @@ class Driver:
         if self.kind == "idle":
             yield from ((motion, None) for motion in self._idle(behaviour))
             return
-        motions = self._seen(clock, photo) if self.kind == "video" else self._written()
+        motions = self._seen(clock, photo, watcher) if self.kind == "video" else self._written()
         sound = self._sound(None) if self.has_sound else None
         for motion in motions:
             yield motion, None if sound is None else next(sound, None)
@@ -199,16 +216,31 @@ class Driver:
             return IdleMotion(seed=dials.seed, head=dials.head, blink=dials.blink)
         return behaviour.idle(dials.seed, head=dials.head, blink=dials.blink)
 
-    def _seen(self, clock: Clock, photo: Motion | None) -> Iterator[Motion]:
+    def _seen(self, clock: Clock, photo: Motion | None, watcher: Watcher | None) -> Iterator[Motion]:
+        if watcher is not None:
+            self._refuse_dials()
         frames = read_video(self.path, self.fps, TRACK_SIDE, self.threads)
         solver = MotionSolver(self.fps, frames.size)
-        rest = replace(Motion.rest(1, self.fps), head=calibrate(solver, self.path, self.fps)[None])
+        rest = replace(Motion.rest(1, self.fps), head=calibrate(solver, self.path, self.fps, watcher)[None])
         begun = False
-        for motion in follow(frames, solver, clock):
+        for motion in follow(frames, solver, clock, watcher=watcher):
             if not begun and motion.landmarks is not None:
                 begun, rest = True, rest if photo is None else begin_at(photo, motion, rest)
             turned = self.dials.turn(replace(motion, head=motion.head - rest.head, gaze=motion.gaze - rest.gaze))
             yield replace(turned, expression=turned.expression - rest.expression)
+
+    def _refuse_dials(self) -> None:
+        """Dials turn coefficients, and a renderer that watches the driver itself does not go by those.
+
+        Raises:
+            SignalError: one was turned.
+        """
+        for name in ("motion_scale", "head", "blink"):
+            if getattr(self.dials, name) != 1:
+                raise SignalError(
+                    f"--{name.replace('_', '-')} turns motion, and this renderer looks at {self.path.name} itself; "
+                    "expected 1: leave it out, see --driving."
+                )
 
     def _written(self) -> Iterator[Motion]:
         for motion in load_motion(self.path).resample(self.fps):
@@ -270,8 +302,8 @@ def has_face(path: Path) -> bool:
     return any(tracker.track(frame.pixels) is not None for frame in frames)
 
 
-def calibrate(solver: MotionSolver, path: Path, fps: float) -> Array:
-    """Teach `solver` the person of a video; returns the pose `[6]` the head rests in."""
+def calibrate(solver: MotionSolver, path: Path, fps: float, watcher: Watcher | None = None) -> Array:
+    """Teach `solver`, and a watcher, the person of a video; returns the pose `[6]` the head rests in."""
     tracker, faces = FaceTracker(), []
     stride = max(1, round(CALIBRATE_S * fps / CALIBRATE_FACES))
     for frame in islice(read_video(path, fps, TRACK_SIDE), round(CALIBRATE_S * fps)):
@@ -280,6 +312,8 @@ def calibrate(solver: MotionSolver, path: Path, fps: float) -> Array:
             faces += [] if face is None else [face]
     if not faces:
         return np.zeros(6, np.float32)
+    if watcher is not None:
+        watcher.meet(faces)
     solver.calibrate(faces)
     poses = np.concatenate([solver.step(face).head for face in faces])
     solver.calibrate([])  # back to the beginning, the person stays known
@@ -309,7 +343,11 @@ def begin_at(photo: Motion, first: Motion, rest: Motion) -> Motion:
 
 
 def follow(
-    frames: Iterable[Frame], solver: MotionSolver, clock: Clock, tracker: FaceTracker | None = None
+    frames: Iterable[Frame],
+    solver: MotionSolver,
+    clock: Clock,
+    tracker: FaceTracker | None = None,
+    watcher: Watcher | None = None,
 ) -> Iterator[Motion]:
     """Motion of every frame of a video; a lost face holds its last motion."""
     tracker = tracker or FaceTracker()
@@ -322,6 +360,10 @@ def follow(
         clock("track", found - since)
         clock("solve", time.perf_counter() - found)
         motion = replace(motion, expression=widened(motion.expression))
+        if watcher is not None:
+            since = time.perf_counter()
+            motion = replace(motion, watched=watcher.look(frame.pixels, face)[None])
+            clock("watch", time.perf_counter() - since)
         seen += 1
         lost += face is None
         yield motion

@@ -84,6 +84,7 @@ class Options:
         quality: for speech, "live" or "best".
         threads: CPU threads of networks, decoder and encoder.
         background: "#rrggbb", a picture file or "alpha" (none) in place of the photo's own; None keeps that.
+        driving: of liveportrait, such as "absolute,region:lip"; see `liveface.torch_renderers.liveportrait.drive`.
         format: of raw frames instead of an MP4, one of `liveface.pipes.FORMATS`; None goes by the output's name.
     """
 
@@ -100,6 +101,7 @@ class Options:
     quality: str = "live"
     threads: int = 1
     background: str | None = None
+    driving: str = ""
     format: str | None = None
 
     def __post_init__(self) -> None:
@@ -222,7 +224,12 @@ class Session:
         assert self.options.size is not None
         self._size = self.options.size
         self.renderer = open_renderer(
-            subject, self.options.renderer, self._size, self.options.face, self.options.threads
+            subject,
+            self.options.renderer,
+            self._size,
+            self.options.face,
+            self.options.threads,
+            self.options.driving,
         )
         wanted, self._background = self.options.background, None
         if wanted is not None:
@@ -244,7 +251,8 @@ class Session:
         waiting: list[tuple[AudioBlock | None, Pixels | None]] = []
         shown: tuple[Motion, Frame] | None = None
         count = 0
-        for motion, sound in self._flushed(source.stream(stages.add, self.renderer.photo, self.behaviour)):
+        watcher = self.renderer.watcher() if hasattr(self.renderer, "watcher") else None
+        for motion, sound in self._flushed(source.stream(stages.add, self.renderer.photo, self.behaviour, watcher)):
             if source.repeats and shown is not None and shown[0] is motion:
                 yield replace(shown[1], index=count), sound
                 count += 1

@@ -7,6 +7,7 @@ any other shape is refused, because an avatar holds nothing beyond its canvas.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from liveface.avatar import Avatar, is_avatar, read_avatar
 from liveface.errors import SignalError
-from liveface.render import renderers
+from liveface.render import GUESTS, renderers
 from liveface.signals.image import read_image
 from liveface.signals.media import probe
 from liveface.types import Pixels
@@ -96,13 +97,20 @@ def video_size(subject: Subject, name: str, size: tuple[int, int] | None) -> tup
     return size
 
 
-def open_renderer(subject: Subject, name: str, size: tuple[int, int], face: int | None = None, threads: int = 1) -> Any:
-    """The renderer called `name` for a subject; `size` and `face` are those of a photo.
+def open_renderer(
+    subject: Subject, name: str, size: tuple[int, int], face: int | None = None, threads: int = 1, driving: str = ""
+) -> Any:
+    """The renderer called `name` for a subject; `size` and `face` are those of a photo, `driving` is of a guest's.
 
     Raises:
-        FaceError: no usable face. AvatarError: networks that do not fit this version.
+        FaceError: no usable face. AvatarError: networks that do not fit this version. WeightsError, DeviceError: a
+            guest's weights or packages are missing.
     """
     make = renderers()[name]
+    if name in GUESTS:
+        make = partial(make, threads=threads, driving=driving)
+    elif driving:
+        raise SignalError(f"--driving is for {' and '.join(GUESTS)}, not for {name}; leave it out.")
     if name == OWN["avatar"]:
         _refuse_face(face)
         return make(subject, threads=threads)

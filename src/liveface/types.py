@@ -76,6 +76,8 @@ class Motion:
             signs as for the head.
         spec: names and rate.
         landmarks: `[T, 478, 2]` float32 pixels of the tracked picture, or None.
+        watched: `[T, C]` float32 what a renderer's own network saw in the driver's pictures, not a number where there
+            was no face, or None.
     """
 
     expression: Array
@@ -83,6 +85,7 @@ class Motion:
     gaze: Array
     spec: MotionSpec = field(default_factory=arkit_spec)
     landmarks: Array | None = None
+    watched: Array | None = None
 
     def __post_init__(self) -> None:
         frames = len(self.expression)
@@ -96,6 +99,8 @@ class Motion:
             object.__setattr__(self, name, value)
         if self.landmarks is not None and (self.landmarks.ndim != 3 or len(self.landmarks) != frames):
             raise MotionError(f"motion landmarks have shape {self.landmarks.shape}; expected ({frames}, K, 2).")
+        if self.watched is not None and (self.watched.ndim != 2 or len(self.watched) != frames):
+            raise MotionError(f"watched motion has shape {self.watched.shape}; expected ({frames}, C).")
 
     def __len__(self) -> int:
         return len(self.expression)
@@ -106,7 +111,8 @@ class Motion:
                 raise IndexError(f"motion has {len(self)} frames; frame {index} does not exist.")
             index = slice(index % len(self), index % len(self) + 1)
         landmarks = None if self.landmarks is None else self.landmarks[index]
-        return Motion(self.expression[index], self.head[index], self.gaze[index], self.spec, landmarks)
+        watched = None if self.watched is None else self.watched[index]
+        return Motion(self.expression[index], self.head[index], self.gaze[index], self.spec, landmarks, watched)
 
     def __iter__(self) -> Iterator[Motion]:
         return (self[index] for index in range(len(self)))
@@ -128,7 +134,7 @@ class Motion:
         return self.expression[:, self.spec.expression.index(name)]
 
     def resample(self, fps: float) -> Motion:
-        """The same motion at another rate, linearly interpolated; landmarks are interpolated too."""
+        """The same motion at another rate, linearly interpolated; landmarks too, what was watched is lost."""
         if fps == self.fps or not len(self):
             return self if fps == self.fps else replace(self, spec=self.spec.at(fps))
         frames = max(1, round(len(self) * fps / self.fps))
@@ -146,20 +152,19 @@ class Motion:
 
     @staticmethod
     def concat(parts: list[Motion]) -> Motion:
-        """Join sequences of one spec end to end; landmarks survive only when every part has them."""
+        """Join sequences of one spec end to end; what not every part has does not survive."""
         if not parts:
             raise MotionError("nothing to join; expected at least one motion sequence.")
         for part in parts:
             if part.spec != parts[0].spec:
                 raise MotionMismatch(f"cannot join {parts[0].spec.name} and {part.spec.name}; resample one of them.")
-        marks = [part.landmarks for part in parts]
-        known = [mark for mark in marks if mark is not None]
         return Motion(
             np.concatenate([part.expression for part in parts]),
             np.concatenate([part.head for part in parts]),
             np.concatenate([part.gaze for part in parts]),
             parts[0].spec,
-            np.concatenate(known) if len(known) == len(marks) else None,
+            _joined([part.landmarks for part in parts]),
+            _joined([part.watched for part in parts]),
         )
 
     @staticmethod
@@ -167,6 +172,11 @@ class Motion:
         """`frames` frames of a neutral face that looks into the camera."""
         expression, head, gaze = (np.zeros((frames, width), np.float32) for width in (52, 6, 4))
         return Motion(expression, head, gaze, arkit_spec(fps))
+
+
+def _joined(tracks: list[Array | None]) -> Array | None:
+    known = [track for track in tracks if track is not None]
+    return np.concatenate(known) if len(known) == len(tracks) else None
 
 
 @dataclass(frozen=True, slots=True)

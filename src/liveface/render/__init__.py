@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from functools import partial
+from importlib import import_module
 from typing import Any
+
+from liveface import store
+
+GUESTS = {"liveportrait": "liveface.torch_renderers.liveportrait.renderer"}
+"""Networks of others that draw with weights that the user brings: name to the module with its `open_renderer`."""
 
 
 def renderers() -> dict[str, Any]:
     """Every renderer by name.
 
-    `mesh` takes a photo (uint8 `[h, w, 3]`), `size` and `face`; `liveface` takes an `Avatar`. See `liveface.subject`.
+    `mesh` takes a photo (uint8 `[h, w, 3]`), `size` and `face`; `liveface` takes an `Avatar`; those in `GUESTS` take a
+    photo too, and need torch and weights of the user's. See `liveface.subject`.
     """
     from liveface.render.liveface.renderer import LiveFaceRenderer
     from liveface.render.mesh import MeshRenderer
 
-    return {"mesh": MeshRenderer, "liveface": LiveFaceRenderer}
+    return {"mesh": MeshRenderer, "liveface": LiveFaceRenderer, **{name: partial(_guest, name) for name in GUESTS}}
+
+
+def _guest(name: str, *given: Any, **named: Any) -> Any:
+    """A renderer of `GUESTS`; its module is looked up by name, so that nothing here needs torch.
+
+    Raises:
+        DeviceError: torch is not installed. WeightsError: the weights are not there; both say what to do.
+    """
+    store.check_packages(name)
+    return import_module(GUESTS[name]).open_renderer(*given, **named)
