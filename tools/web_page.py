@@ -62,6 +62,11 @@ globalThis.look = (() => {
     for (let i = 0; i < a.length; i += 4) sum += Math.abs(a[i] - b[i]) + Math.abs(a[i + 1] - b[i + 1]);
     return sum / (a.length / 2);
   };
+  const dark = (a) => {
+    let count = 0;
+    for (let i = 0; i < a.length; i += 4) count += a[i] + a[i + 1] + a[i + 2] < 210;
+    return count;
+  };
   const wait = (ms) => new Promise((done) => setTimeout(done, ms));
   return {
     // How far the mouth's pixels change from picture to picture, over a while.
@@ -75,23 +80,30 @@ globalThis.look = (() => {
       }
       return sum / count;
     },
-    // Milliseconds from an interruption to the last picture that is still far from the shut mouth, and how open it was.
-    async interrupted() {
-      const since = performance.now(), open = mouth(), seen = [];
+    // Milliseconds from an interruption to the last picture whose mouth is still open, and how open it was: pixels as
+    // dark as the inside of a mouth, beside those that a shut one has.
+    async interrupted(shut) {
+      const since = performance.now(), opened = dark(mouth()) - shut, seen = [];
       face.interrupt();
-      while (performance.now() < since + 600) {
-        seen.push([performance.now() - since, mouth()]);
+      while (performance.now() < since + 500) {
+        seen.push([performance.now() - since, dark(mouth()) - shut]);
         await wait(4);
       }
-      const shut = seen[seen.length - 1][1], start = apart(open, shut);
-      const last = seen.filter(([, one]) => apart(one, shut) > 0.3 * start).pop();
-      return {opened: start, shut_ms: last ? last[0] : 0};
+      const last = seen.filter(([, one]) => one > 0.35 * opened).pop();
+      return {opened, shut_ms: last ? last[0] : 0, after: seen.pop()[1]};
     },
     // Wait until the mouth is far from a shut one.
     async open(shut, most) {
-      for (const until = performance.now() + most; performance.now() < until; await wait(10))
-        if (apart(mouth(), shut) > 4) return true;
+      for (const until = performance.now() + most; performance.now() < until; await wait(5))
+        if (dark(mouth()) > shut + 150) return true;
       return false;
+    },
+    // Dark pixels of a silent mouth: the most of a while.
+    async shut(ms) {
+      let most = 0;
+      for (const until = performance.now() + ms; performance.now() < until; await wait(30))
+        most = Math.max(most, dark(mouth()));
+      return most;
     },
     mouth, wait,
   };
@@ -244,14 +256,14 @@ def load(page: Watched, address: str) -> float:
 
 def talks(page: Watched) -> dict[str, Any]:
     """The mouth's pixels in silence, while it speaks, after an interruption; and how soon the mouth was shut."""
-    out = {"silent": page.run("look.moves(1500)")}
-    page.run("globalThis.shut = look.mouth(), void face.speak('speech.flac'), look.wait(900)")
+    out: dict[str, Any] = {"silent": page.run("look.moves(1500)")}
+    shut = page.run("look.shut(1500)")
+    page.run("void face.speak('speech.flac'), look.wait(900)")
     out["talking"] = page.run("look.moves(2000)")
-    out |= {"opened": 0.0, "shut_ms": 0.0}
-    for _ in range(3):  # the slowest of three
-        if page.run("look.open(shut, 4000)"):
-            found = page.run("look.interrupted()")
-            out = {**out, "opened": found["opened"], "shut_ms": max(out["shut_ms"], found["shut_ms"])}
+    out["interruptions"] = []
+    for _ in range(4):
+        if page.run(f"look.open({shut}, 4000)"):
+            out["interruptions"].append(page.run(f"look.interrupted({shut})"))
         page.run("void face.speak('speech.flac'), look.wait(700)")
     page.run("face.interrupt(), look.wait(600)")
     out["interrupted"] = page.run("look.moves(1200)")
@@ -334,7 +346,8 @@ def verdict(report: dict[str, Any]) -> dict[str, bool]:
     still = max(mouth["silent"], 0.05)
     return {
         "mouth moves with the sound": mouth["talking"] > 2 * still,
-        "interruption shuts the mouth": mouth["opened"] > 0 and mouth["shut_ms"] <= SHUT_MS,
+        "interruption shuts the mouth": len(mouth["interruptions"]) > 1
+        and all(one["shut_ms"] <= SHUT_MS for one in mouth["interruptions"]),
         "microphone moves it": report["driven"]["microphone_moves"] > 2 * still,
         "webcam moves it": report["driven"]["mirror_moves"] > 1.2 * still,
         "talks without a network": offline["talking"] > 2 * still and offline["talking_after_reload"] > 2 * still,

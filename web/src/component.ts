@@ -42,7 +42,8 @@ export interface LiveFaceEvents {
 }
 
 const FILES = new URL(".", import.meta.url).href;
-const SILENT_TICKS = 12; // seconds, counted by a timer that sleeps when the computer does, until a worker hangs
+/** Seconds of silence after which a worker hangs, while it loads and later; counted by a timer that sleeps as the computer does. */
+const SILENT = { loading: 60, loaded: 12 };
 const WIDTH = 360;
 const HEIGHT = 640;
 const STYLE = `
@@ -68,6 +69,7 @@ export class LiveFace extends HTMLElement {
   private epoch = 0;
   private turn = 0;
   private silent = 0;
+  private drawn = false;
   private watchdog: ReturnType<typeof setInterval> | null = null;
   private bytes: ArrayBuffer | null = null;
   private retried = false;
@@ -220,6 +222,7 @@ export class LiveFace extends HTMLElement {
     const worker = new Worker(new URL("worker.js", FILES));
     this.worker = worker;
     this.silent = 0;
+    this.drawn = false;
     worker.onmessage = (event: MessageEvent<FromWorker>) => {
       if (worker !== this.worker) return;
       this.silent = 0;
@@ -243,7 +246,7 @@ export class LiveFace extends HTMLElement {
   /** A worker that hangs is ended and started once more with the plain build; then it is an error. */
   private watch(): void {
     this.silent = document.visibilityState === "visible" ? this.silent + 1 : 0;
-    if (this.silent < SILENT_TICKS) return;
+    if (this.silent < (this.drawn ? SILENT.loaded : SILENT.loading)) return;
     if (this.retried) return this.fail("The face does not answer any more; load the page again.");
     this.retried = true;
     this.end();
@@ -267,6 +270,7 @@ export class LiveFace extends HTMLElement {
       this.settle.done(loaded);
       this.say("load", loaded);
     } else if (said.kind === "frame") {
+      this.drawn = true;
       if (said.bitmap !== undefined) this.draw(said.bitmap, said.epoch);
       this.say("frame", { source: said.source, ms: said.ms });
     } else if (said.kind === "event") {

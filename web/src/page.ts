@@ -36,8 +36,8 @@ let lookDue: ReturnType<typeof setTimeout> | null = null;
 face.addEventListener("progress", (event) => {
   find("loading").style.width = `${Math.round(100 * event.detail.share)}%`;
 });
-face.addEventListener("load", (event) => {
-  state("live", `${event.detail.name} is here`);
+face.addEventListener("load", () => {
+  state("live", "Ready");
   find("veil").classList.add("gone");
 });
 face.addEventListener("error", (event) => {

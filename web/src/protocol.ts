@@ -80,6 +80,8 @@ export interface Stats {
 
 /** Worker to page. */
 export type FromWorker =
+  /** A step of loading is done. */
+  | { kind: "loading"; step: string }
   | { kind: "ready"; name: string; width: number; height: number; fps: number; variant: Variant }
   /** A picture is shown: `sound_s` is the place of its sound (NaN without any), `ms` what it took. */
   | { kind: "frame"; number: number; epoch: number; sound_s: number; ms: number; source: Source; bitmap?: ImageBitmap }
