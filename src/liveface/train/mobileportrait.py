@@ -120,6 +120,11 @@ class PortraitTask:
         assert isinstance(network, MobilePortrait)
         return network
 
+    @property
+    def follows(self) -> bool:
+        """Whether the truth is compared where the flow puts the picture; thin plates have to learn where that is."""
+        return self.options.align and self.network.config.initial == "mesh"
+
     def batch(self, index: int) -> Batch:
         """Samples of one step."""
         if index and index % self.options.reread == 0:
@@ -137,8 +142,8 @@ class PortraitTask:
         """One step of the network, and of the critic once it has joined."""
         batch = self.batch(index)
         with self.run.autocast():
-            drawn = draw(self.network, batch)
-        if self.options.align:
+            drawn = draw(self.network, batch, steer=not self.follows)
+        if self.follows:
             batch = replace(batch, wanted=met(batch, drawn.answer, self.options.crop))
         loss, numbers = self.losses(batch, drawn)
         if index >= self.options.critic_from:
@@ -162,7 +167,7 @@ class PortraitTask:
             "warp": weights.warp * weighted(drawn.warped - batch.wanted, batch.weight),
             "smooth": weights.smooth * roughness(drawn.answer[:, :2]),
         }
-        if self.network.config.initial == "mesh" and self.network.config.residual_flow:
+        if self.follows:
             left = (batch.mismatch[:, :2] + drawn.answer[:, :2] * (2 * FLOW_UNIT)).abs() * batch.mismatch[:, 2:]
             parts["flow"] = weights.flow * left.mean()
         away = (batch.weight <= 1) * (1 - batch.focus.amax(1, keepdim=True))

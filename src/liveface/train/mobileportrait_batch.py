@@ -24,7 +24,7 @@ from liveface.render.topology import LIP_OUTER, eye_ring
 from liveface.train.portrait_data import Sample, window
 from liveface.types import Array, Pixels
 
-REACH = 0.35  # eye distances over which differences of points are averaged; lids and lips keep their own. Chosen
+REACH = 0.15  # eye distances over which differences of points are averaged: lips and lids move, gaps stay. Chosen
 NEAR = 0.1  # eye distances around lips and lids that count as theirs
 RIM = 8  # pixels along the border of a crop that are not judged: the network sees nothing beyond
 

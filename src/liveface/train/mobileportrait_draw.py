@@ -89,8 +89,11 @@ def view_features(network: MobilePortrait, views: Tensor, still: Tensor) -> Tens
         return low.unflatten(0, views.shape[:2]).mean(1)
 
 
-def draw(network: MobilePortrait, batch: Batch) -> Drawn:
-    """Everything from the batch to the picture of every crop."""
+def draw(network: MobilePortrait, batch: Batch, *, steer: bool = True) -> Drawn:
+    """Everything from the batch to the picture of every crop; `steer`: whether what is seen may teach the flow.
+
+    A truth that follows the flow must not steer it: the two would chase each other across the face (seen).
+    """
     size, side = batch.wanted.shape[-1], batch.picture.shape[-1]
     photo, driver, told = network.mixed(batch.facial, batch.driver, batch.source)
     mixed = photo.float(), driver.float()
@@ -99,7 +102,7 @@ def draw(network: MobilePortrait, batch: Batch) -> Drawn:
     features = network.motion.features(pictures, network.moved_heat(mixed), still)
     answer = network.motion.answer(features).float()
     known = F.pixel_shuffle(network.motion.knows(features), 2).float()
-    warped = bent(network.places(answer, flows), batch, size)
+    warped = bent(network.places(answer if steer else answer.detach(), flows), batch, size)
     trust = cut_coarse(clamp_through(1 + answer[:, 2:3]), batch, size, side)
     coarse = torch.cat([trust, batch.coarse], 1)
     plain = network.synthesis.photo(batch.photo)
