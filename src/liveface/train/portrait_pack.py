@@ -213,7 +213,7 @@ def _split(count: int, parts: int) -> list[int]:
 def write(makers: Makers, kind: str, out: Path, part: int, parts: int, say: Say) -> int:
     """Do every `parts`-th job of a kind from `part` on that is not done yet; returns how many samples were added."""
     front = f"{kind}-{part + 1}of{parts}-"
-    done = finished(out, front)
+    done = finished(out, f"{kind}-")  # of any split, so that a run may go on in more parts
     left = [job for job in makers.jobs(kind)[part::parts] if job.name not in done]
     if not left:
         return 0
