@@ -1,6 +1,6 @@
 """Write what the browser's motion code shares with Python: its tables, and the numbers it must repeat.
 
-    python tools/web_motion_vectors.py [--check]
+    python tools/web_motion_vectors.py [--draw | --check]
 
 `web/src/motion/tables.ts` holds every table of names and numbers that both sides use, so that each is written once, in
 Python. `tests/web/vectors/motion-*` hold inputs and what Python makes of them; the browser's tests repeat them. With
@@ -14,13 +14,15 @@ import base64
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from liveface import driver, weights
+from liveface.live.camera import CALIBRATE_FACES, CameraFace
 from liveface.live.engine import Engine
 from liveface.live.wire import CameraPicture
 from liveface.motion import codes, emotion, face_model, fit, solve
@@ -29,10 +31,13 @@ from liveface.motion.behaviour import Behaviour
 from liveface.motion.emotion import parse_emotions
 from liveface.motion.idle import IdleMotion
 from liveface.motion.live import LiveFrame, LiveSpeech
+from liveface.motion.solve import MotionSolver
 from liveface.motion.style import parse_style
 from liveface.signals import face, voice
+from liveface.signals.face import Box, Face, FaceTracker
 from liveface.signals.media import read_audio
-from liveface.types import ARKIT_INDEX, ARKIT_NAMES, Array, AudioBlock, Frame, Motion, State
+from liveface.subject import open_renderer, open_subject
+from liveface.types import ARKIT_INDEX, ARKIT_NAMES, HOUSE_FPS, Array, AudioBlock, Frame, Motion, State
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLES = ROOT / "web" / "src" / "motion" / "tables.ts"
@@ -40,6 +45,13 @@ VECTORS = ROOT / "tests" / "web" / "vectors"
 WIDTH = 118
 STORED_HZ = 16_000  # of the sound in the vectors
 STEP = 1e-4  # of stored motion
+POINT_STEP = 0.02  # pixels, of stored points
+SPOKEN = 40 * 800  # samples of speech that the face of the points says
+SHOWN = (0, 8, 14, 20, 27, 34)  # frames of it that are kept as pictures
+PICTURE = (160, 200)  # pixels of a picture
+LEAP, MIDDLE = 30, np.array([180, 330], np.float32)  # frame from which the face of the points is turned, about where
+LARGER = 4  # times a picture is enlarged, to be averaged down again
+SPREAD = 12  # pictures over which the browser spreads its calibration
 
 
 def wrapped(items: list[str], indent: str = "  ") -> str:
@@ -279,7 +291,105 @@ def speech() -> bytes:
     """`motion-speech.json`."""
     samples = np.asarray(sound() / 32767, np.float32)
     cases = [plain_case(samples), felt_case(samples), network_case(samples), engine_case(samples)]
-    return json.dumps({"step": STEP, "cases": cases}, separators=(",", ":")).encode()
+    return compact({"step": STEP, "cases": cases})
+
+
+def compact(values: dict[str, Any]) -> bytes:
+    """JSON without spaces."""
+    return json.dumps(values, separators=(",", ":")).encode()
+
+
+def faces() -> tuple[bytes, bytes]:
+    """What the face vectors begin with: points of a synthetic face that speaks, and pictures of it one below another.
+
+    Returns: points `[T, 478, 2]` as int16 in steps of `POINT_STEP`, and a PNG.
+    """
+    subject = open_subject(weights.path("ada.avatar"))
+    renderer = open_renderer(subject, "liveface", (360, 640))
+    spoken = np.concatenate([block.samples for block in read_audio(weights.path("speech.flac"))])[:SPOKEN]
+    feeling = parse_emotions("happy:0.5,surprised:0.4")
+    motion = SpeechToMotion(idle=IdleMotion(seed=4, blink=3), seed=4, emotion=feeling).run(spoken)
+    head, at = motion.head.copy(), np.arange(len(motion))
+    head[:, :3] += np.stack([0.1 * np.sin(at / 7), 0.18 * np.sin(at / 9), 0.08 * np.sin(at / 11)], 1)
+    tracker, state, points, pictures = FaceTracker(), renderer.start(), [], []
+    for frame in replace(motion, head=head):
+        state, drawn = renderer.step(state, frame)
+        for one in drawn:
+            seen = tracker.track(one.pixels)
+            assert seen is not None
+            points.append(seen.points[:, :2])
+            pictures.append(one.pixels)
+    shown = [pictures[index][160:500, 44:316] for index in SHOWN]
+    strip = np.concatenate([cv2.resize(one, PICTURE, interpolation=cv2.INTER_AREA) for one in shown])
+    made, png = cv2.imencode(".png", strip[..., ::-1])
+    assert made
+    return np.round(np.stack(points) / POINT_STEP).astype("<i2").tobytes(), png.tobytes()
+
+
+def encoded(points: Array) -> str:
+    """Points `[..., 478, 2]` in steps of `POINT_STEP`, as text."""
+    return base64.b64encode(np.round(points / POINT_STEP).astype("<i2").tobytes()).decode()
+
+
+def stored_points() -> Array:
+    """Points `[T, 478, 2]` of the face vectors, with a leap of the head in the middle."""
+    data = np.frombuffer((VECTORS / "motion-points.bin").read_bytes(), "<i2")
+    points = (data.reshape(-1, 478, 2) * np.float32(POINT_STEP)).astype(np.float32)
+    points[LEAP:] = (points[LEAP:] - MIDDLE) @ np.array([[0.8, 0.6], [-0.6, 0.8]], np.float32) + MIDDLE + 10
+    return points
+
+
+def solved_case() -> dict[str, Any]:
+    """Points to motion, learning while it goes, and with a person calibrated beforehand."""
+    points = stored_points()
+    seen = [
+        Face(np.pad(one, ((0, 0), (0, 1))), 1.0, Box(0, 0, 1, 1, 1, np.zeros((6, 2), np.float32))) for one in points
+    ]
+    solver = MotionSolver(HOUSE_FPS, (360, 640))
+    learning = [solver.step(one) for one in seen]
+    known = MotionSolver(HOUSE_FPS, (360, 640))
+    known.calibrate(seen[: LEAP - 1 : 2])
+    return {"leap": LEAP, "learning": packed(learning), "known": packed([known.step(one) for one in seen])}
+
+
+def tracked_case() -> dict[str, Any]:
+    """Pictures to points and, through the camera's calibration, to motion."""
+    strip = cv2.imdecode(np.frombuffer((VECTORS / "motion-faces.png").read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
+    pictures = [np.asarray(one, np.uint8) for one in np.split(np.asarray(strip), len(SHOWN))]
+    tracker, points = FaceTracker(), []
+    for picture in pictures:
+        seen = tracker.track(picture)
+        assert seen is not None
+        points.append(seen.points[:, :2])
+    large = cv2.resize(pictures[0], None, fx=LARGER, fy=LARGER, interpolation=cv2.INTER_NEAREST)
+    far = FaceTracker().track(np.asarray(large, np.uint8))
+    assert far is not None
+    camera, motions = CameraFace(), []
+    solver = camera._solver = MotionSolver(HOUSE_FPS, PICTURE)
+    for at in range(CALIBRATE_FACES + SPREAD + 2 * len(SHOWN)):
+        seen = camera._tracker.track(pictures[at % len(SHOWN)])
+        assert seen is not None
+        if at < CALIBRATE_FACES:
+            camera._learn(seen)
+        elif at >= CALIBRATE_FACES + SPREAD:  # the browser calibrates while these pictures come
+            assert camera._rest is not None
+            motion = solver.step(seen)
+            moved = driver.widened(motion.expression), motion.head - camera._rest
+            motions.append(replace(motion, expression=moved[0], head=moved[1]))
+    return {
+        "count": len(SHOWN),
+        "points": encoded(np.stack(points)),
+        "far": encoded(far.points[:, :2] / LARGER),
+        "motion": packed(motions),
+    }
+
+
+def inputs() -> dict[Path, Callable[[], bytes]]:
+    """Pictures and points that the answers begin with, and how they are drawn."""
+    return {
+        VECTORS / "motion-points.bin": lambda: faces()[0],
+        VECTORS / "motion-faces.png": lambda: faces()[1],
+    }
 
 
 def files() -> dict[Path, Callable[[], bytes]]:
@@ -288,6 +398,9 @@ def files() -> dict[Path, Callable[[], bytes]]:
         TABLES: lambda: tables().encode(),
         VECTORS / "motion-speech.pcm": lambda: sound().astype("<i2").tobytes(),
         VECTORS / "motion-speech.json": speech,
+        VECTORS / "motion-face.json": lambda: compact(
+            {"step": STEP, "solved": solved_case(), "tracked": tracked_case()}
+        ),
     }
 
 
@@ -295,9 +408,10 @@ def main() -> int:
     """Write, or check."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing, name what is out of date")
+    parser.add_argument("--draw", action="store_true", help="draw the face vectors' pictures and points anew as well")
     args = parser.parse_args()
     old = []
-    for path, make in files().items():
+    for path, make in [*(inputs() if args.draw else {}).items(), *files().items()]:
         made = make()
         if args.check:
             old += [] if path.exists() and path.read_bytes() == made else [path]

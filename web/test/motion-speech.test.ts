@@ -13,12 +13,8 @@ import { IdleMotion } from "../src/motion/idle.js";
 import { type LiveFrame, LiveSpeech } from "../src/motion/live.js";
 import type { Motion } from "../src/motion/motion.js";
 import { styleOf } from "../src/motion/style.js";
-import { ARKIT_NAMES } from "../src/motion/tables.js";
 import { PACKAGE, wasmBytes } from "./files.js";
-
-const FAR = 0.02; // of any coefficient, what a face may differ
-const USUAL = 0.002; // root mean square
-const VECTORS = "../tests/web/vectors";
+import { moves, shorts, stored, unpacked } from "./vectors.js";
 
 interface Case {
   name: string;
@@ -39,9 +35,8 @@ interface Case {
   counts?: Record<string, number>;
 }
 
-const { step, cases } = JSON.parse(readFileSync(`${VECTORS}/motion-speech.json`, "utf8")) as { step: number; cases: Case[] };
-const pcm = readFileSync(`${VECTORS}/motion-speech.pcm`);
-const samples = Float32Array.from({ length: pcm.length / 2 }, (_, at) => pcm.readInt16LE(2 * at) / 32767);
+const { cases } = JSON.parse(stored("motion-speech.json").toString()) as { cases: Case[] };
+const samples = shorts(stored("motion-speech.pcm"), 1 / 32767);
 let net: Net;
 
 before(async () => {
@@ -54,39 +49,8 @@ function named(name: string): Case {
   return found;
 }
 
-const row = ({ expression, head, gaze }: Motion): number[] => [...expression, ...head, ...gaze];
-const NAMES = [...ARKIT_NAMES, ..."pitch yaw roll x y z leftPitch leftYaw rightPitch rightYaw".split(" ")];
-
-/** Frames of stored motion. */
-function unpacked(text: string): Motion[] {
-  const bytes = Buffer.from(text, "base64");
-  const values = Float32Array.from({ length: bytes.length / 2 }, (_, at) => bytes.readInt16LE(2 * at) * step);
-  return Array.from({ length: values.length / 62 }, (_, at) => {
-    const [begin, end] = [62 * at, 62 * at + 62];
-    return { expression: values.slice(begin, begin + 52), head: values.slice(begin + 52, begin + 58), gaze: values.slice(end - 4, end) };
-  });
-}
-
-/** Compare motion with Python's, and tell the largest difference and the root mean square of all. */
-function moves(motions: Motion[], one: Case): void {
-  const wanted = unpacked(one.motion).map(row);
-  assert.equal(motions.length, wanted.length);
-  let worst = { far: 0, frame: 0, name: "" };
-  let squares = 0;
-  motions.forEach((motion, frame) => {
-    row(motion).forEach((value, column) => {
-      const far = Math.abs(value - wanted[frame][column]);
-      squares += far * far;
-      if (!(far <= worst.far)) worst = { far, frame, name: NAMES[column] };
-    });
-  });
-  const usual = Math.sqrt(squares / motions.length / NAMES.length);
-  console.log(`${one.name}: ${motions.length} frames, rms ${usual.toFixed(5)}, worst ${worst.far.toFixed(4)} (${worst.name}, frame ${worst.frame})`);
-  assert.ok(usual < USUAL && worst.far < FAR);
-}
-
 function agrees(frames: LiveFrame[], one: Case): void {
-  moves(frames.map(({ motion }) => motion), one);
+  moves(frames.map(({ motion }) => motion), one.motion, one.name);
   assert.deepEqual(frames.flatMap(({ index, events }) => events.map((event) => [index, event])), one.events);
   frames.forEach(({ soundS, missing }, at) => {
     assert.ok(Math.abs(soundS - one.sound_s[at]) < 1e-5);
@@ -165,6 +129,6 @@ test("the engine: sound, dials, an emotion, a camera for a while, an interruptio
       shots.push([shot.number, shot.frames, shot.source, plain(shot.soundS), plain(shot.cameraS)]);
     }
   }
-  moves(motions, one);
+  moves(motions, one.motion, one.name);
   assert.deepEqual(shots, one.shots);
 });
