@@ -5,6 +5,7 @@
 #   make check        test without the training suite    make bench         milliseconds per stage
 #   make test-parity  our networks against stored outputs of the official ones (LIVEFACE_PARITY, or ../shared/parity)
 #   make test-agents  the faces of LiveKit and Pipecat against those packages, in .venv-agents (0.9 GB)
+#   make test-web     the browser's run time: in node against Python, and the exported page in a headless Chromium
 SHELL := /bin/sh
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -19,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NO_TORCH := --ignore tests/nets --ignore tests/train --ignore tests/export --ignore tests/parity
 export OMP_WAIT_POLICY := passive
 
-.PHONY: setup setup-live setup-dev setup-train demo test test-train test-parity test-agents check lint bench evaluate size clean
+.PHONY: setup setup-live setup-dev setup-train demo test test-train test-parity test-agents test-web check lint bench evaluate size clean
 
 setup: $(VENV)/.run
 setup-live: $(VENV)/.live
@@ -85,6 +86,12 @@ test-agents: | $(AGENTS)/bin/python
 		-c constraints-agents.txt livekit-agents pipecat-ai >/dev/null 2>&1; \
 	then $(MAKE) --no-print-directory $(AGENTS)/.agents && $(AGENTS)/bin/python -m pytest tests/agents/test_*.py tests/agents/packages; \
 	else echo "the tests against LiveKit and Pipecat were left out: their packages are not in reach; try make test-agents"; fi
+
+# Needs node, npm and Chromium, which nothing else here does; the built scripts are in the package.
+test-web: $(VENV)/.dev
+	@if command -v npm >/dev/null && command -v chromium >/dev/null && (cd web && npm ci --no-audit --no-fund --ignore-scripts); \
+	then $(BIN)/pytest tests/web tests/web/browser; \
+	else echo "the tests of the browser's run time were left out: node, npm, its registry or Chromium are not in reach; try make test-web"; fi
 
 bench: $(VENV)/.run
 	$(BIN)/liveface bench
