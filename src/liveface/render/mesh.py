@@ -13,6 +13,7 @@ mouth, whatever the photo shows); all others add to the photo's own expression.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -85,6 +86,7 @@ class MeshRenderer:
         pixels: uint8 `[h, w, 3]` sRGB photo with a face.
         size: width and height of the output in pixels, even.
         face: which face to take when there are several, 1 for the largest; None takes the largest.
+        correction: moves projected points `[478, 2]`, given the photo's, before they are drawn.
 
     Attributes:
         needs: any rate will do; frames come at the rate of the motion.
@@ -97,7 +99,15 @@ class MeshRenderer:
 
     delay = 0
 
-    def __init__(self, pixels: Pixels, size: tuple[int, int] = (360, 640), *, face: int | None = None) -> None:
+    def __init__(
+        self,
+        pixels: Pixels,
+        size: tuple[int, int] = (360, 640),
+        *,
+        face: int | None = None,
+        correction: Callable[[Array, Array], Array] | None = None,
+    ) -> None:
+        self._correction = correction
         tracked, self.faces = find_face(pixels, face)
         check_size(size)
         self.needs: MotionSpec = arkit_spec()
@@ -226,6 +236,12 @@ class MeshRenderer:
         formed = self._form(expression)
         posed = rig.pose(np.concatenate([formed, rig.rest, self._nodes]), head)
         points, rigid, nodes = np.split(rig.project(posed), [len(formed), 2 * len(formed)])
+        if self._correction is not None:
+            moved = self._correction(self.canvas.points[:, :2], points)
+            rigid = rigid.copy()
+            for eye in (0, 1):  # eyeballs go with their lids
+                rigid[[*IRIS[eye], *eye_ring(eye)]] += (moved - points)[IRIS[eye][0]]
+            points = moved
         return points, rigid, nodes, posed[: len(formed)]
 
     def _form(self, expression: Array) -> Array:

@@ -112,6 +112,11 @@ class PortraitPack:
             )
         return PortraitPack(shards)
 
+    def points_of(self, index: int) -> tuple[Array, Array, Array]:
+        """Points `[478, 3]` of one sample's source, of its base and of its truth, without its pictures."""
+        shard, row = self._shards[self._shard[index]], self._row[index]
+        return shard.source_points[shard.source[row]], shard.points[row], shard.truth_points[row]
+
     def sample(self, index: int, *, views: bool = True) -> Sample:
         """Everything of one sample, as stored."""
         shard, row = self._shards[self._shard[index]], self._row[index]
