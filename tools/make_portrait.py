@@ -28,6 +28,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from clear_wall import cleared
 from liveface.geometry import fit_similarity
 from liveface.signals.face import FaceTracker, segment_person
 
@@ -321,6 +322,8 @@ def main() -> None:
     options.output.parent.mkdir(parents=True, exist_ok=True)
     grey = out.mean(2, keepdims=True)
     rgb = np.clip(np.round(grey + SATURATION * (out - grey)), 0, 255).astype(np.uint8)[: cast.ending]
+    if options.cast == "first":
+        rgb = cleared(rgb)
     cv2.imwrite(str(options.output), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
     print(
         f"{options.output}: {WIDTH}x{cast.ending}, {options.output.stat().st_size} bytes, of {len(cast.people)} people"
