@@ -170,14 +170,13 @@ class Site:
 
 def write_camera(path: Path) -> None:
     """Four seconds of the other embedded avatar, talking, as a webcam would see it: 640 x 480, Y4M."""
-    video = path.with_suffix(".mp4")
-    animate(weights.path("ben.avatar"), weights.path("speech.flac"), video)
+    video, wave = path.with_suffix(".mp4"), path.with_name("short.wav")
+    write_wave(wave, 4)
+    animate(weights.path("ben.avatar"), wave, video)
     with av.open(str(path), "w", "yuv4mpegpipe") as container:
         stream = container.add_stream("wrapped_avframe", rate=30)
         stream.width, stream.height, stream.pix_fmt = 640, 480, "yuv420p"
-        for number, frame in enumerate(read_video(video)):
-            if number >= 120:
-                break
+        for frame in read_video(video):
             wide = np.full((480, 640, 3), 60, np.uint8)
             wide[:, 140:500] = frame.pixels[60:540]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(wide, "rgb24")))
@@ -256,7 +255,7 @@ def load(page: Watched, address: str) -> float:
 
 def talks(page: Watched) -> dict[str, Any]:
     """The mouth's pixels in silence, while it speaks, after an interruption; and how soon the mouth was shut."""
-    out: dict[str, Any] = {"silent": page.run("look.moves(1500)")}
+    out: dict[str, Any] = {"silent": page.run("look.wait(3000).then(() => look.moves(2000))")}
     shut = page.run("look.shut(1500)")
     page.run("void face.speak('speech.flac'), look.wait(900)")
     out["talking"] = page.run("look.moves(2000)")
@@ -315,8 +314,8 @@ def cut(page: Watched, site: Site) -> dict[str, Any]:
     page.run("void face.speak('speech.flac'), look.wait(900)")
     out["talking_after_reload"] = page.run("look.moves(2000)")
     page.run("face.interrupt(), 0")
-    page.run("face.mirror().then((stream) => look.wait(2500))")
-    out["mirror_moves"] = page.run("look.moves(1500)")
+    page.run("face.mirror().then((stream) => look.wait(4000))")
+    out["mirror_moves"] = page.run("look.moves(2000)")
     page.run("face.stop(), 0")
     out["foreign"] = [one for one in page.asked if not one.startswith((site.address, "blob:", "data:"))]
     out["asked_in_page"] = len(page.asked) - asked
@@ -326,7 +325,9 @@ def cut(page: Watched, site: Site) -> dict[str, Any]:
 
 def take_shots(page: Watched, folder: Path) -> None:
     """The page on a desk and on a phone, light and dark, while it talks."""
-    page.run("face.setEmotion('happy', 0.6), document.getElementById('details').open = true, 0")
+    page.run(
+        "document.querySelectorAll('#emotions button')[1].click(), document.getElementById('details').open = true, 0"
+    )
     for name, (width, height, phone, dark) in SHAPES.items():
         page.size(width, height, phone=phone, dark=dark)
         page.run("document.getElementById('talk').click(), look.wait(1600)")

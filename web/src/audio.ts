@@ -116,7 +116,7 @@ export class Sound {
     this.rest();
     if (this.clock !== null) clearInterval(this.clock);
     void this.context?.close();
-    this.context = null;
+    this.context = this.tap = this.clock = null;
   }
 
   private hush(how: Ending): void {
@@ -129,11 +129,12 @@ export class Sound {
     this.free_s = 0;
   }
 
-  private pass(stream: MediaStream, delay_s: number | null, own: boolean): Promise<Ending> {
+  private async pass(stream: MediaStream, delay_s: number | null, own: boolean): Promise<Ending> {
     this.rest();
     const context = this.context as AudioContext;
+    const tap = await this.tapped(context);
     const input = context.createMediaStreamSource(stream);
-    input.connect(this.tap as AudioWorkletNode);
+    input.connect(tap);
     const nodes: AudioNode[] = [input];
     if (delay_s !== null) {
       const later = new DelayNode(context, { delayTime: delay_s, maxDelayTime: delay_s });
@@ -179,15 +180,22 @@ export class Sound {
     this.post({ kind: "clock", offset_s });
   }
 
+  /** The audio thread's ear; made when the first stream comes, for it needs a page of https or of localhost. */
+  private async tapped(context: AudioContext): Promise<AudioWorkletNode> {
+    if (this.tap === null) {
+      await context.audioWorklet.addModule(new URL("tap.js", this.files));
+      const tap = new AudioWorkletNode(context, "tap", { numberOfInputs: 1, numberOfOutputs: 1 });
+      tap.connect(context.destination); // its output is silent, but it must lead somewhere to run
+      tap.port.onmessage = (event: MessageEvent<number>) => (this.level = Math.max(event.data, this.level * 0.85));
+      this.tap = tap;
+    }
+    return this.tap;
+  }
+
   /** Browsers let sound begin only after a click or a key. */
   private async begin(): Promise<AudioContext> {
     if (this.context === null) {
-      const context = new AudioContext({ latencyHint: "interactive" });
-      this.context = context;
-      await context.audioWorklet.addModule(new URL("tap.js", this.files));
-      this.tap = new AudioWorkletNode(context, "tap", { numberOfInputs: 1, numberOfOutputs: 1 });
-      this.tap.connect(context.destination); // its output is silent, but it must lead somewhere to run
-      this.tap.port.onmessage = (event: MessageEvent<number>) => (this.level = Math.max(event.data, this.level * 0.85));
+      this.context = new AudioContext({ latencyHint: "interactive" });
       this.clock = setInterval(() => {
         if (this.busy) this.tell();
       }, CLOCK_MS);

@@ -10,7 +10,6 @@ const ICONS: Record<SourceName | "stop", string> = {
   stop: '<rect class="fill" x="6.500" y="6.500" width="11" height="11" rx="2"/>',
 };
 const NAMES: Record<SourceName, string> = { microphone: "Talk", file: "Play", camera: "Mirror" };
-const SAMPLE = "speech.flac";
 const TELL_MS = 500;
 const TOAST_MS = 5000;
 
@@ -26,7 +25,7 @@ const wish = { emotion: "neutral" as Emotion, intensity: 0.7 };
 let source: SourceName = "file";
 let active = false;
 let turn = 0;
-let sound: Blob | null = null;
+let sound: Promise<Blob> | Blob = fetch("speech.flac").then((answer) => answer.blob()); // asked for with the page
 let frames = 0;
 let before = { at: performance.now(), frames: 0 };
 let lookDue: ReturnType<typeof setTimeout> | null = null;
@@ -103,7 +102,7 @@ async function start(): Promise<void> {
       void listDevices();
       return;
     } else {
-      await face.speak(sound ?? SAMPLE);
+      await face.speak(await sound);
     }
   } catch {
     // the face has told it by an event

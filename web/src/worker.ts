@@ -45,6 +45,7 @@ let canvas: OffscreenCanvas | null = null;
 let face: Face | null = null;
 let wishes: Extract<ToWorker, { kind: "set" }>[] = []; // before the face is there
 let held: Held[] = [];
+const sheets: ImageData[] = []; // pictures that were shown, to be drawn on again
 let mirror: Mirror | null = null;
 let camera: { bitmap: ImageBitmap; time_s: number } | null = null;
 let tap: MessagePort | null = null;
@@ -132,7 +133,8 @@ function draw(): void {
   if (shot === null) return;
   const moved = performance.now();
   const made = face.renderer.step(face.state, shot.motion);
-  const image = new ImageData(new Uint8ClampedArray(made.pixels), face.renderer.width, face.renderer.height);
+  const image = sheets.pop() ?? new ImageData(face.renderer.width, face.renderer.height);
+  image.data.set(made.pixels);
   const ended = performance.now();
   if (seen - began > 0.05) meter.add("camera", seen - began);
   meter.add("motion", moved - seen);
@@ -177,7 +179,9 @@ function show(): void {
   if (last < 0 && held.length > MOST_HELD) last = 0;
   if (last < 0) return;
   dropped += last;
-  const [one] = held.splice(0, last + 1).slice(-1) as [Held];
+  const gone = held.splice(0, last + 1);
+  const one = gone[last] as Held;
+  sheets.push(...gone.slice(0, -1).map((early) => early.image));
   const began = performance.now();
   shown++;
   const said = { kind: "frame", number: one.number, epoch, sound_s: one.sound_s, ms: one.ms, source: one.source } as const;
@@ -188,10 +192,14 @@ function show(): void {
       [canvas.width, canvas.height] = [one.image.width, one.image.height];
     }
     canvas.getContext("2d", { alpha: false })?.putImageData(one.image, 0, 0);
+    sheets.push(one.image);
     meter.add("show", performance.now() - began);
     post(said);
   } else {
-    void createImageBitmap(one.image).then((bitmap) => post({ ...said, bitmap }, [bitmap]));
+    void createImageBitmap(one.image).then((bitmap) => {
+      sheets.push(one.image);
+      post({ ...said, bitmap }, [bitmap]);
+    });
   }
 }
 

@@ -48,6 +48,8 @@ export declare class Sound {
     private stream;
     /** Say how our clock and the audio clock compare at the loudspeaker. */
     private tell;
+    /** The audio thread's ear; made when the first stream comes, for it needs a page of https or of localhost. */
+    private tapped;
     /** Browsers let sound begin only after a click or a key. */
     private begin;
 }
