@@ -22,11 +22,13 @@ export const GROUPS = {
 /** Eyes `[6]` (radians, and lids and openings 0 to 1) in the slot `[160]`. */
 export function liftEyes(eyes: Float32Array): Float32Array {
   const scaled = eyes.map((value, at) => value / EYE_UNITS[at]);
-  return Float32Array.from({ length: EYE_SLOT }, (_, row) => {
+  const out = new Float32Array(EYE_SLOT);
+  for (let row = 0; row < EYE_SLOT; row++) {
     let sum = 0;
     for (let at = 0; at < EYES; at++) sum += EYE_BASIS[row * EYES + at] * scaled[at];
-    return sum;
-  });
+    out[row] = sum;
+  }
+  return out;
 }
 
 /** What a slot `[160]` says about the eyes, `[6]`. */

@@ -176,13 +176,20 @@ export class SeenModes {
     return out;
   }
 
-  /** Products `[N]` of the modes, seen through a rotation, with a field `[478, 2]`. */
-  along(rotation: Rotation, field: Float32Array): Float64Array {
-    const lifted = new Float32Array(WIDTH);
-    for (let point = 0; point < POINTS; point++) {
-      const [x, y] = [field[2 * point], field[2 * point + 1]];
-      for (let axis = 0; axis < 3; axis++) lifted[3 * point + axis] = x * rotation[axis] + y * rotation[3 + axis];
-    }
+  /** Products `[fields, N]` of the modes, seen through a rotation, with fields `[478, 2]`. */
+  along(rotation: Rotation, fields: readonly Float32Array[]): Float64Array[] {
+    const [a, b, c, d, e, f] = rotation;
+    const lifted = fields.map((field) => {
+      const out = new Float32Array(WIDTH);
+      for (let point = 0; point < POINTS; point++) {
+        const x = field[2 * point];
+        const y = field[2 * point + 1];
+        out[3 * point] = x * a + y * d;
+        out[3 * point + 1] = x * b + y * e;
+        out[3 * point + 2] = x * c + y * f;
+      }
+      return out;
+    });
     return projected(this.modes, lifted, this.count);
   }
 }
@@ -217,7 +224,9 @@ export class LinearFit {
     const about = Array.from({ length: POSE }, () => new Float32Array(2 * POINTS)); // how the pose moves points, [6][478, 2]
     const left = new Float32Array(2 * POINTS); // what pose and modes together must explain
     for (let point = 0; point < MESH; point++) {
-      const [x, y, z] = [0, 1, 2].map((row) => pose.turned(shape, point, row)) as [number, number, number];
+      const x = pose.turned(shape, point, 0);
+      const y = pose.turned(shape, point, 1);
+      const z = pose.turned(shape, point, 2);
       const at = 2 * point;
       about[0][at + 1] = -z;
       about[1][at] = z;
@@ -231,10 +240,9 @@ export class LinearFit {
     }
     const weigh = (field: Float32Array): Float32Array => field.map((value, at) => value * weights[at >> 1]);
     const weighted = about.map(weigh);
-    const vector = seen.along(pose.rotation, weigh(left));
+    const [vector, ...across] = seen.along(pose.rotation, [weigh(left), ...weighted]);
     const right = new Float64Array(POSE * (size + 1)); // [6, N + 1]: products with the modes, and with what is left
     const own = new Float64Array(POSE * POSE);
-    const across = weighted.map((field) => seen.along(pose.rotation, field));
     for (let one = 0; one < POSE; one++) {
       right.set(across[one], one * (size + 1));
       right[one * (size + 1) + size] = inner(weighted[one], left);

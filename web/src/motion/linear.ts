@@ -41,29 +41,39 @@ function swap(matrix: Float64Array, one: number, other: number, width: number): 
   }
 }
 
-/** Products of every row of `modes` `[count, field.length]` with `field`. */
-export function projected(modes: Float32Array, field: Float32Array, count: number): Float64Array {
-  const width = field.length;
-  const out = new Float64Array(count);
-  for (let row = 0; row < count; row++) {
-    const begin = row * width;
-    let sum = 0;
-    for (let at = 0; at < width; at++) sum += modes[begin + at] * field[at];
-    out[row] = sum;
+/** Products `[fields, count]` of every row of `modes` `[count, width]` with fields `[width]`, in one pass over them. */
+export function projected(modes: Float32Array, fields: readonly Float32Array[], count: number): Float64Array[] {
+  const out = fields.map(() => new Float64Array(count));
+  const width = fields[0].length;
+  for (let first = 0; first < fields.length; first += 4) {
+    // Four at a time: a mode is read once for all of them.
+    const [a, b, c, d] = [0, 1, 2, 3].map((more) => fields[Math.min(first + more, fields.length - 1)]);
+    for (let row = 0; row < count; row++) {
+      const begin = row * width;
+      let [p, q, r, s] = [0, 0, 0, 0];
+      for (let at = 0; at < width; at++) {
+        const mode = modes[begin + at];
+        p += mode * a[at];
+        q += mode * b[at];
+        r += mode * c[at];
+        s += mode * d[at];
+      }
+      [p, q, r, s].slice(0, fields.length - first).forEach((sum, more) => (out[first + more][row] = sum));
+    }
   }
   return out;
 }
 
 /** `base` plus the sum of rows of `modes` `[values.length, base.length]`, each times its value. */
 export function added(base: Float32Array, modes: Float32Array, values: ArrayLike<number>): Float32Array {
-  const out = Float64Array.from(base);
+  const out = new Float64Array(base);
   for (let row = 0; row < values.length; row++) {
     const value = values[row];
     if (value === 0) continue;
     const begin = row * base.length;
     for (let at = 0; at < base.length; at++) out[at] += value * modes[begin + at];
   }
-  return Float32Array.from(out);
+  return new Float32Array(out);
 }
 
 /** The matrix product of two `[3, 3]`. */

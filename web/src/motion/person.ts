@@ -105,7 +105,7 @@ export class Person {
       }
     }
     const matrix = this.seen.matrix(pose.rotation);
-    const vector = this.seen.along(pose.rotation, aim);
+    const [vector] = this.seen.along(pose.rotation, [aim]);
     matrix.forEach((value, at) => (this.matrix[at] += value));
     vector.forEach((value, at) => (this.vector[at] += value));
     if (frames <= 60 || frames % 5 === 0) this.identity = solved(this.matrix.slice(), this.vector.slice(), model.modes);

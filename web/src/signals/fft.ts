@@ -4,6 +4,8 @@ interface Plan {
   readonly turned: Uint32Array; // bit-reversed places
   readonly cosine: Float64Array;
   readonly sine: Float64Array;
+  readonly real: Float64Array; // room to work in, of no meaning between two calls
+  readonly imaginary: Float64Array;
 }
 
 const plans = new Map<number, Plan>();
@@ -21,20 +23,24 @@ function planned(size: number): Plan {
     turned,
     cosine: Float64Array.from(half, (_, at) => Math.cos(angle(_, at))),
     sine: Float64Array.from(half, (_, at) => Math.sin(angle(_, at))),
+    real: new Float64Array(size),
+    imaginary: new Float64Array(size),
   };
   plans.set(size, plan);
   return plan;
 }
 
-function transform(real: Float64Array, imaginary: Float64Array): void {
+/** The spectrum of a real signal that lies in `real`, in place. */
+function transform({ turned, cosine, sine, real, imaginary }: Plan): void {
   const size = real.length;
-  const { turned, cosine, sine } = planned(size);
   for (let at = 0; at < size; at++) {
     const other = turned[at];
     if (other <= at) continue;
-    [real[at], real[other]] = [real[other], real[at]];
-    [imaginary[at], imaginary[other]] = [imaginary[other], imaginary[at]];
+    const kept = real[at];
+    real[at] = real[other];
+    real[other] = kept;
   }
+  imaginary.fill(0);
   for (let half = 1; half < size; half *= 2) {
     const stride = size / (2 * half);
     for (let begin = 0; begin < size; begin += 2 * half) {
@@ -56,19 +62,21 @@ function transform(real: Float64Array, imaginary: Float64Array): void {
 
 /** Power `[size / 2 + 1]` of the spectrum of a signal, which is filled up to `size` with zeros. */
 export function powerSpectrum(signal: ArrayLike<number>, size: number): Float64Array {
-  const real = new Float64Array(size);
-  const imaginary = new Float64Array(size);
-  real.set(signal);
-  transform(real, imaginary);
-  return Float64Array.from({ length: size / 2 + 1 }, (_, at) => real[at] ** 2 + imaginary[at] ** 2);
+  const plan = planned(size);
+  plan.real.fill(0, signal.length);
+  plan.real.set(signal);
+  transform(plan);
+  const out = new Float64Array(size / 2 + 1);
+  for (let at = 0; at < out.length; at++) out[at] = plan.real[at] ** 2 + plan.imaginary[at] ** 2;
+  return out;
 }
 
 /** The real, even signal `[size]` of a power spectrum `[size / 2 + 1]`: an autocorrelation. */
 export function signalOfPower(power: Float64Array): Float64Array {
   const size = 2 * (power.length - 1);
-  const real = new Float64Array(size);
-  real.set(power);
-  for (let at = 1; at < size / 2; at++) real[size - at] = power[at];
-  transform(real, new Float64Array(size));
-  return real.map((value) => value / size);
+  const plan = planned(size);
+  plan.real.set(power);
+  for (let at = 1; at < size / 2; at++) plan.real[size - at] = power[at];
+  transform(plan);
+  return plan.real.map((value) => value / size);
 }

@@ -81,27 +81,35 @@ function shrunk(picture: Picture, left: number, top: number, width: number, heig
 function warped({ data, width, height }: Picture, affine: Affine, size: number, gain: number, offset: number): Float32Array {
   const out = new Float32Array(3 * size * size);
   const [a, b, c, d, e, f] = inverse(affine);
+  const low = 4 * width;
   for (let row = 0; row < size; row++) {
     for (let column = 0; column < size; column++) {
       const x = a * (column + 0.5) + b * (row + 0.5) + c - 0.5;
       const y = d * (column + 0.5) + e * (row + 0.5) + f - 0.5;
-      const [left, top] = [Math.floor(x), Math.floor(y)];
-      const [right, low] = [x - left, y - top];
+      const left = Math.floor(x);
+      const top = Math.floor(y);
+      const right = x - left;
+      const down = y - top;
       const to = 3 * (row * size + column);
-      if (left < -1 || top < -1 || left >= width || top >= height) {
-        out[to] = out[to + 1] = out[to + 2] = offset;
+      const at = 4 * (top * width + left);
+      if (left >= 0 && top >= 0 && left + 1 < width && top + 1 < height) {
+        for (let channel = 0; channel < 3; channel++) {
+          const from = at + channel;
+          const upper = data[from] + right * (data[from + 4] - data[from]);
+          const lower = data[from + low] + right * (data[from + low + 4] - data[from + low]);
+          out[to + channel] = Math.floor(upper + down * (lower - upper) + 0.5) * gain + offset;
+        }
         continue;
       }
-      const inside = left >= 0 && top >= 0 && left + 1 < width && top + 1 < height;
-      const at = 4 * (top * width + left);
+      const shares = [(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down];
       for (let channel = 0; channel < 3; channel++) {
-        const pixel = (across: number, down: number): number => {
-          if (!inside && (left + across < 0 || left + across >= width || top + down < 0 || top + down >= height)) return 0;
-          return data[at + 4 * (down * width + across) + channel];
-        };
-        const upper = pixel(0, 0) + right * (pixel(1, 0) - pixel(0, 0));
-        const lower = pixel(0, 1) + right * (pixel(1, 1) - pixel(0, 1));
-        out[to + channel] = Math.round(upper + low * (lower - upper)) * gain + offset;
+        let sum = 0;
+        for (let corner = 0; corner < 4; corner++) {
+          const [across, below] = [left + (corner & 1), top + (corner >> 1)];
+          if (across < 0 || across >= width || below < 0 || below >= height) continue;
+          sum += shares[corner] * data[4 * (below * width + across) + channel];
+        }
+        out[to + channel] = Math.round(sum) * gain + offset;
       }
     }
   }
