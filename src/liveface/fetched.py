@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from liveface.errors import WeightsError
 from liveface.nets.liveportrait.build import NETWORKS as LIVEPORTRAIT
 from liveface.nets.liveportrait.retarget import EYE, LIP, STITCH
+from liveface.nets.personalive.build import NETWORKS as PERSONALIVE
+from liveface.nets.personalive.build import official_names
 
 Builders = Mapping[str, Callable[[], nn.Module]]
 
-NETWORKS: dict[str, Builders] = {"liveportrait": LIVEPORTRAIT}
+NETWORKS: dict[str, Builders] = {"liveportrait": LIVEPORTRAIT, "personalive": PERSONALIVE}
 """Model to part to its network, as the official files have it."""
 
 
@@ -33,6 +35,8 @@ def prepared(model: str, part: str, loaded: Mapping[str, Any]) -> dict[str, Tens
     """
     if (model, part) == ("liveportrait", "retarget"):
         return _correctors(loaded)
+    if model == "personalive":
+        return official_names(part, _flat(loaded, part))
     return _flat(loaded, part)
 
 

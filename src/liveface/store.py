@@ -80,7 +80,33 @@ LIVEPORTRAIT = Model(
     ),
 )
 
-MODELS = {model.name: model for model in (LIVEPORTRAIT,)}
+PERSONALIVE = Model(
+    "personalive",
+    "PersonaLive (Li and others 2026)",
+    "code is under Apache 2.0, and its authors ask for academic research only; the base networks it stands on have "
+    "their own: sd-image-variations (CreativeML OpenRAIL-M), sd-vae-ft-mse (MIT), the optional taesd (MIT)",
+    (
+        "hf download huaichang/PersonaLive --local-dir DIR/personalive",
+        "hf download lambdalabs/sd-image-variations-diffusers --include 'image_encoder/*' "
+        "--local-dir DIR/sd-image-variations-diffusers",
+        "hf download stabilityai/sd-vae-ft-mse --local-dir DIR/sd-vae-ft-mse",
+        "hf download madebyollin/taesd --local-dir DIR/taesd (optional: decodes faster)",
+        "or by hand from the same pages of https://huggingface.co, into folders of the same names",
+    ),
+    13000,
+    (
+        Part("denoiser", ("denoising_unet.pth", "temporal_module.pth")),
+        Part("reference", ("reference_unet.pth",)),
+        Part("pose", ("pose_guider.pth",)),
+        Part("encoder", ("motion_encoder.pth",)),
+        Part("extractor", ("motion_extractor.pth",)),
+        Part("vae", ("sd-vae-ft-mse/diffusion_pytorch_model.bin",)),
+        Part("image", ("image_encoder/pytorch_model.bin",)),
+        Part("tiny", ("taesd/diffusion_pytorch_model.safetensors",), required=False),
+    ),
+)
+
+MODELS = {model.name: model for model in (LIVEPORTRAIT, PERSONALIVE)}
 
 
 def home() -> Path:

@@ -38,23 +38,11 @@ def filled(kind):
         network = kind()
     network = network.to_empty(device="cpu")
     for part in network.modules():
-        for name, table in part.named_buffers(recurse=False):
-            if name in (*CONSTANT, "table"):
-                table.copy_(dict(again(part, table).named_buffers(recurse=False))[name])
-            if name == "num_batches_tracked":
-                table.zero_()
+        if isinstance(part, modules.PositionTable):
+            part.pe.copy_(modules.PositionTable(part.pe.shape[2]).pe)
+        if isinstance(part, motion_encoder.MotionEncoder):
+            part.pe.copy_(motion_encoder.line_sinusoids(torch.arange(32), 16)[None])
     return fill(network, seed(MODEL), constant=CONSTANT)
-
-
-def again(part, table):
-    """A part with computed tables, made anew."""
-    if isinstance(part, modules.PositionTable):
-        return modules.PositionTable(table.shape[2])
-    if isinstance(part, motion_encoder.PatchEmbedding):
-        return motion_encoder.PatchEmbedding(
-            part.proj.in_channels, part.proj.kernel_size[0], round(table.shape[1] ** 0.5)
-        )
-    return type(part)()
 
 
 def drawn(name, shape, scale=1.0):

@@ -56,6 +56,8 @@ class ReferenceAttention(nn.Module):
 class PositionTable(nn.Module):
     """Sinusoids of the place in the window, added to the tokens; in the checkpoints as `pos_encoder.pe`."""
 
+    pe: Tensor
+
     def __init__(self, width: int) -> None:
         super().__init__()
         rates = torch.exp(torch.arange(0, width, 2) * (-torch.log(torch.tensor(10000.0)) / width))

@@ -8,6 +8,8 @@ Source: PersonaLive; Bulat and Tzimiropoulos 2017 (face alignment network).
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -66,17 +68,16 @@ class Hourglass(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """Patches as tokens, each with sinusoids of its column and row; the table is computed, not stored."""
-
-    table: Tensor
+    """Patches as tokens, each with sinusoids of its column and row, which no file holds."""
 
     def __init__(self, inside: int, patch: int, grid: int) -> None:
         super().__init__()
+        self.grid = grid
         self.proj = nn.Conv2d(inside, PATCH_WIDTH, patch, stride=patch)
-        self.register_buffer("table", plane_sinusoids(grid, PATCH_WIDTH)[None], persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.proj(x).flatten(2).transpose(1, 2) + self.table
+        tokens = self.proj(x).flatten(2).transpose(1, 2)
+        return tokens + plane_sinusoids(self.grid, PATCH_WIDTH, x.device).to(tokens.dtype)
 
 
 class PatchBlock(nn.Module):
@@ -166,7 +167,9 @@ def line_sinusoids(places: Tensor, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1).float()
 
 
-def plane_sinusoids(grid: int, width: int) -> Tensor:
+@lru_cache(maxsize=8)
+def plane_sinusoids(grid: int, width: int, device: torch.device) -> Tensor:
     """Places of a square grid as `[grid * grid, width]`: the column's half, then the row's."""
     rows, columns = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
-    return torch.cat([line_sinusoids(columns, width // 2), line_sinusoids(rows, width // 2)], dim=1)
+    table = torch.cat([line_sinusoids(columns, width // 2), line_sinusoids(rows, width // 2)], dim=1)
+    return table.to(device)

@@ -129,6 +129,7 @@ class Pushed:
         window: the new state.
         latents: `[chunk, 4, h, w]` clean latents of the oldest chunk.
         noise: `[window, 4, h, w]` what the network saw.
+        foreseen: `[window, 4, h, w]` clean latents of the whole window, as far as the network can tell yet.
         distances: `[K]` of the oldest frame's motion to those kept, empty when there was no look.
         keyframe: whether a keyframe was taken.
     """
@@ -136,6 +137,7 @@ class Pushed:
     window: Window
     latents: Tensor
     noise: Tensor
+    foreseen: Tensor
     distances: Tensor = field(default_factory=lambda: torch.zeros(0))
     keyframe: bool = False
 
@@ -146,8 +148,9 @@ def refer(networks: Networks, latents: Tensor, picture: Tensor) -> Reference:
 
 
 def lead_motion(reference: Tensor, first: Tensor, count: int) -> Tensor:
-    """Motion tokens from the reference's `[32, 16]` towards the first driven ones, `count` even steps."""
-    share = torch.arange(count, dtype=reference.dtype, device=reference.device)[:, None, None] / count
+    """Numbers of one frame, such as motion tokens `[32, 16]`, towards the first driven frame's, `count` even steps."""
+    share = torch.arange(count, dtype=reference.dtype, device=reference.device).reshape(-1, *[1] * reference.ndim)
+    share = share / count
     return reference + share * (first - reference)
 
 
@@ -191,15 +194,15 @@ def push(
         calls=window.calls + 1,
     )
     if window.calls < plan.first_check:
-        return Pushed(following, clean, seen)
+        return Pushed(following, clean, seen, stepped.clean)
     mark = whole.motion[0].flatten()[None].float()
     distances = torch.cdist(mark, window.kept.float())[0]
     if distances.min() <= plan.far:
-        return Pushed(following, clean, seen, distances)
+        return Pushed(following, clean, seen, stepped.clean, distances)
     if len(window.kept) < plan.remembered:
         following = replace(following, kept=torch.cat([window.kept, mark.to(window.kept)]))
     if window.keyframes >= plan.keyframes:
-        return Pushed(following, clean, seen, distances)
+        return Pushed(following, clean, seen, stepped.clean, distances)
     more = networks.reference(clean[:1], reference.picture)
     following = replace(following, banks=join_banks(window.banks, more), keyframes=window.keyframes + 1)
-    return Pushed(following, clean, seen, distances, keyframe=True)
+    return Pushed(following, clean, seen, stepped.clean, distances, keyframe=True)
