@@ -8,7 +8,10 @@ from typing import Any
 
 from liveface import store
 
-GUESTS = {"liveportrait": "liveface.torch_renderers.liveportrait.renderer"}
+GUESTS = {
+    "liveportrait": "liveface.torch_renderers.liveportrait.renderer",
+    "personalive": "liveface.torch_renderers.personalive.renderer",
+}
 """Networks of others that draw with weights that the user brings: name to the module with its `open_renderer`."""
 
 
