@@ -5,7 +5,7 @@ import pytest
 from tests.train.portrait_pack_of_noise import write
 
 from liveface.errors import WeightsError
-from liveface.render.mobileportrait.correction import SEEN, PointCorrection, in_head_frame, paired
+from liveface.render.correction import SEEN, PointCorrection, in_head_frame, paired
 from liveface.render.topology import EYE_LOWER, EYE_UPPER, LIP_LOWER, LIP_UPPER
 from liveface.train import portrait_points
 from liveface.train.portrait_data import PortraitPack

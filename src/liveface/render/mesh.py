@@ -13,7 +13,6 @@ mouth, whatever the photo shows); all others add to the photo's own expression.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -21,6 +20,7 @@ import numpy as np
 
 from liveface.errors import MotionMismatch
 from liveface.motion.face_model import FaceModel
+from liveface.render import correction
 from liveface.render.canvas import TEXTURE_SCALE, check_size, frame_portrait
 from liveface.render.eyes import EYEBALL_RADIUS_CM, Eyeball, close_lids, lid_margins, paint_over, untouched
 from liveface.render.head import Head, fit_head, person_matte
@@ -86,7 +86,7 @@ class MeshRenderer:
         pixels: uint8 `[h, w, 3]` sRGB photo with a face.
         size: width and height of the output in pixels, even.
         face: which face to take when there are several, 1 for the largest; None takes the largest.
-        correction: moves projected points `[478, 2]`, given the photo's, before they are drawn.
+        corrected: whether points are drawn where a tracker would see them, see `liveface.render.correction`.
 
     Attributes:
         needs: any rate will do; frames come at the rate of the motion.
@@ -105,9 +105,9 @@ class MeshRenderer:
         size: tuple[int, int] = (360, 640),
         *,
         face: int | None = None,
-        correction: Callable[[Array, Array], Array] | None = None,
+        corrected: bool = True,
     ) -> None:
-        self._correction = correction
+        self._correction = correction.shipped() if corrected else None
         tracked, self.faces = find_face(pixels, face)
         check_size(size)
         self.needs: MotionSpec = arkit_spec()

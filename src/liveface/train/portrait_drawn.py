@@ -45,7 +45,8 @@ class Enrolled:
     """A photo with its renderer and its square."""
 
     def __init__(self, pixels: Pixels) -> None:
-        self.renderer = MeshRenderer(pixels, SIZE)
+        # As it draws by itself: what its points miss is what `liveface.train.portrait_points` learns.
+        self.renderer = MeshRenderer(pixels, SIZE, corrected=False)
         self.canvas = self.renderer.canvas
         self.crop = head_crop(self.canvas.points, SIZE)
         self.rest = replace(self.renderer.photo, head=np.zeros((1, 6), np.float32), landmarks=None)
@@ -185,7 +186,7 @@ def motion_at(motion: Motion, at: npt.NDArray[np.intp]) -> Motion:
 
 def of_portrait(pixels: Pixels, bank: Bank, variants: int, random: np.random.Generator, model: FaceModel) -> Drawn:
     """Samples of kind "cycle" of one portrait."""
-    real = MeshRenderer(pixels, DRAWN_SIZE)
+    real = MeshRenderer(pixels, DRAWN_SIZE, corrected=False)
     truth = real.canvas.shrink(real.canvas.texture)
     pictures = [real.step(real.start(), bank.draw(random))[1][0].pixels for _ in range(variants)]
     tracker = FaceTracker(static=True)

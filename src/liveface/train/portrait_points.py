@@ -1,10 +1,10 @@
-"""Learns `liveface.render.mobileportrait.correction` from a portrait pack: drawn points against tracked ones.
+"""Learns `liveface.render.correction` from a portrait pack: drawn points against tracked ones.
 
 Notable choices: ridge regression without a constant, so that the photo at rest is left alone; persons count by the
 square root of their samples; of the solution the strongest directions are kept; what is told is measured on people left
 out, fold by fold, as it ships (paired, of low rank).
 
-    python -m liveface.train.portrait_points PACK -o mobileportrait_points.npz
+    python -m liveface.train.portrait_points PACK -o point_correction.npz
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from liveface.metrics import EYES, MOUTH
-from liveface.render.mobileportrait.correction import SEEN, PointCorrection, in_head_frame, paired
+from liveface.render.correction import SEEN, PointCorrection, in_head_frame, paired
 from liveface.train.portrait_data import PortraitPack
 from liveface.types import Array
 
-RIDGE, RANK, FOLDS = 0.3, 24, 8
+RIDGE, RANK, FOLDS = 3.0, 12, 8
 
 
 def movements(pack: PortraitPack) -> tuple[Array, Array, npt.NDArray[np.str_]]:

@@ -12,18 +12,21 @@ must stay shut; corrections are bounded, for motion that no clip showed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from liveface import weights
 from liveface.errors import WeightsError
-from liveface.render.mobileportrait.inputs import EYES, NOSE_BASE
 from liveface.render.mobileportrait.sizes import facial_indices
 from liveface.render.patch import eye_distance
 from liveface.render.topology import EYE_LOWER, EYE_UPPER, IRIS, LIP_LOWER, LIP_UPPER, eye_ring
 from liveface.types import Array
 
-NAME = "mobileportrait_points.npz"
+FILE = "point_correction.npz"
+NOSE_BASE = 2
+EYES = (33, 263)  # outer corners, the image's left one first
 MOST = 0.12  # eye distances that a point is moved at most
 SEEN = facial_indices()
 """Points whose movement the correction is told from."""
@@ -93,3 +96,9 @@ class PointCorrection:
         if found.sees.shape[0] != 2 * len(SEEN) or found.moves.shape != (found.sees.shape[1], 956):
             raise WeightsError(f"{file} corrects other points than these; install the package again.")
         return found
+
+
+@lru_cache(maxsize=1)
+def shipped() -> PointCorrection:
+    """The correction of the package."""
+    return PointCorrection.load(weights.path(FILE))
