@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
 from liveface.errors import MotionError
 from liveface.motion.codes import CODE_NAMES, CODES, codes_of, motion_of
-from liveface.motion.emotion import EMOTIONS, Emoter, complete, emote, parse_emotions, resting
+from liveface.motion.emotion import EMOTIONS, Emoter, complete, emote, parse_emotions, resting, shut
 from liveface.motion.face_model import FaceModel
 from liveface.motion.idle import IdleMotion, joined
 from liveface.types import Array, Motion
@@ -147,3 +149,19 @@ def test_completing_hangs_lids_raises_one_corner_and_keeps_blinks() -> None:
     assert (both.coefficient("eyeBlinkLeft")[blinks] > 0.95).all()
     np.testing.assert_array_equal(complete(life, one("neutral")).expression, life.expression)
     assert np.abs(codes_of(sad) - codes_of(rest)).max() < 0.01
+
+
+def test_lips_that_come_near_each_other_in_an_emotion_come_all_the_way():
+    surprised = np.array([0, 0, 0, 0, 0, 0, 0.7, 0], np.float32)
+    rest, jaw = resting(surprised), CODE_NAMES.index("jawOpen")
+    gaps = []
+    for opening in np.linspace(0, 0.6, 61):
+        code = np.zeros(CODES, np.float32)
+        code[jaw] = opening
+        made = shut(code, surprised, rest)
+        assert 0 <= made[jaw] <= opening + 1e-6
+        np.testing.assert_array_equal(shut(code, np.zeros(8, np.float32), np.zeros(CODES, np.float32)), code)
+        gaps.append(float(made[jaw]))
+    assert all(later >= before - 1e-6 for before, later in itertools.pairwise(gaps))  # wider stays wider
+    assert gaps[8] < 0.5 * 0.08  # nearly shut: brought together
+    assert gaps[-1] == pytest.approx(0.6)  # wide open: left alone

@@ -25,7 +25,7 @@ from liveface import weights
 from liveface.errors import MotionError, SignalError, WeightsError
 from liveface.motion.codes import CODES, EYE_SLOT, GROUPS, TRACKS, lift_eyes, motion_of, read_eyes
 from liveface.motion.diffusion import next_noise
-from liveface.motion.emotion import EMOTIONS, ONSET_S, check_emotion, complete, resting
+from liveface.motion.emotion import EMOTIONS, ONSET_S, check_emotion, complete, resting, shut
 from liveface.motion.eyes import EyeFeed, show_eyes
 from liveface.motion.idle import IdleMotion
 from liveface.motion.style import STYLES, check_style
@@ -253,17 +253,19 @@ class SpeechToMotion:
     def show(self, state: State, heard: Heard, codes: Array) -> tuple[State, Motion]:
         """What is shown of the network's codes `[26]`, with eyes and idle life."""
         emotion = np.asarray(state["emotion"], np.float32)
-        share, shut = shared(float(state["share"]), int(state["shut"]), open_=heard.open)
+        share, left = shared(float(state["share"]), int(state["shut"]), open_=heard.open)
         talk = float(state["talk"])
         talk += (heard.open - talk) * (1 - np.exp(-1 / (HOUSE_FPS * (TALK_S if heard.open else LISTEN_S))))
         tracks, angles = codes[: len(TRACKS)], codes[len(TRACKS) :]
         shown = np.concatenate([np.clip(tracks, 0, 1), np.clip(angles, -FARTHEST_HEAD, FARTHEST_HEAD)])
+        rest = resting(emotion) if emotion.any() else np.zeros(CODES, np.float32)
+        shown = shut(shown.astype(np.float32), emotion, rest)
         spoken = np.full(CODES, talk, np.float32)
         spoken[GROUPS["mouth"]] = share
-        shown = spoken * shown + (1 - spoken) * (resting(emotion) if emotion.any() else 0)
+        shown = spoken * shown + (1 - spoken) * rest
         shown = shown.astype(np.float32)
         motion = _living(motion_of((shown * self._size)[None]), heard, 1 - (1 - IDLE_BROWS) * talk)
-        changed: State = {"share": np.array(share), "shut": np.array(shut, np.int64), "talk": np.array(talk)}
+        changed: State = {"share": np.array(share), "shut": np.array(left, np.int64), "talk": np.array(talk)}
         return {**state, **changed, "last": shown}, complete(motion, emotion) if emotion.any() else motion
 
 

@@ -90,6 +90,8 @@ QUICK_S, SLOW_S, ACCENT_S = 0.06, 0.6, 0.1  # envelopes of the opening, and of t
 SHUT_CM = 0.3  # lip gap below which a talking mouth is about to shut; chosen
 CORNERS_YIELD_SHUT, CORNERS_YIELD_ROUND = 0.3, 0.45  # share of smile, frown and stretch that p and u take away
 
+# Below which gap lips that come near each other are brought together: a share of the emotion's own, and more.
+NEAR_SHARE, NEAR_CM, NEAR_POWER = 0.9, 0.2, 1.5
 SEEN = 0.6  # exponent from intensity to size: at 0.5 an emotion is to be seen as half, chosen by eye
 SMILE_PRESS = 0.4  # pressed lips for one unit of smile while they shut: a smile thins them, and they would part
 
@@ -268,6 +270,26 @@ def resting(emotion: Array) -> Array:
     """The code `[..., 26]` of a silent face in an emotion `[..., 8]`: what a mouth returns to when nobody speaks."""
     wanted = check_emotion(emotion)
     return emote(np.zeros((*wanted.shape[:-1], 1, CODES), np.float32), wanted[..., None, :])[..., 0, :]
+
+
+def shut(code: Array, emotion: Array, rest: Array) -> Array:
+    """A network's code `[26]` in an emotion `[8]`, which rests at `[26]`, whose lips come all the way where they come near each other.
+
+    The speech network has learned emotions and sounds together, and leaves lips ajar on p, b and m where the emotion
+    parts them: below the gap of the silent emotion, what parts the lips is taken away, the more the nearer they are.
+    Measured on 35 sounds of held-out speakers at intensity 0.7, lips shut: surprised .54 to .77, afraid .77 to .83,
+    disgusted .69 to .71 (neutral .80).
+    """
+    strength = float(min(emotion.sum(), 1))
+    if strength == 0:
+        return code
+    gap_cm = float(_gap_cm(code))
+    near_cm = NEAR_SHARE * max(float(_gap_cm(rest)), 0.0) + NEAR_CM * strength
+    opens_cm = float(code @ (_PARTING * _OPENERS))
+    if not 0 < gap_cm < near_cm or opens_cm <= 0:
+        return code
+    left = max(0.0, 1 - gap_cm * (1 - (gap_cm / near_cm) ** NEAR_POWER) / opens_cm)
+    return np.asarray(code * (1 - _OPENERS * (1 - left)), np.float32)
 
 
 def _gap_cm(codes: Array) -> Array:
