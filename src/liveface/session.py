@@ -250,9 +250,11 @@ class Session:
         state = self.renderer.start()
         waiting: list[tuple[AudioBlock | None, Pixels | None]] = []
         shown: tuple[Motion, Frame] | None = None
-        count = 0
+        count = asked = 0
         watcher = self.renderer.watcher() if hasattr(self.renderer, "watcher") else None
-        for motion, sound in self._flushed(source.stream(stages.add, self.renderer.photo, self.behaviour, watcher)):
+        stream = source.stream(stages.add, self.renderer.photo, self.behaviour, watcher)
+        for motion, sound, due in self._flushed(stream):
+            asked += due
             if source.repeats and shown is not None and shown[0] is motion:
                 yield replace(shown[1], index=count), sound
                 count += 1
@@ -263,6 +265,8 @@ class Session:
             stages.add("render", time.perf_counter() - since)
             waiting.append((sound, matte))
             for frame in frames:
+                if count == asked:  # pictures that come several at a time may be more than were asked for, at the end
+                    return
                 heard, behind = waiting.pop(0)
                 done = self._finished(frame, behind, count, stages)
                 shown = (motion, done)
@@ -281,14 +285,17 @@ class Session:
 
     def _flushed(
         self, stream: Iterator[tuple[Motion, AudioBlock | None]]
-    ) -> Iterator[tuple[Motion, AudioBlock | None]]:
-        """The stream, then its last motion again until a renderer that looks ahead has given up every frame."""
+    ) -> Iterator[tuple[Motion, AudioBlock | None, bool]]:
+        """The stream, then its last motion again until a renderer that looks ahead has given up every frame.
+
+        With each, whether a picture is asked for it.
+        """
         motion = None
         for motion, sound in stream:
-            yield motion, sound
+            yield motion, sound, True
         for _ in range(self.renderer.delay if motion is not None else 0):
             assert motion is not None
-            yield motion, None
+            yield motion, None, False
 
     def animate(self, driver: str | Path | Driver, output: str | Path, progress: Progress | None = None) -> Report:
         """Make a talking video of the photo; see `liveface.animate`."""

@@ -71,7 +71,7 @@ def photo():
 
 @pytest.fixture(scope="module", params=[small, official], ids=["small", "official"])
 def renderer(request, photo):
-    return PersonaLiveRenderer(photo, (96, 128), streaming=FEW, engine=Engine(request.param(), "cpu"))
+    return PersonaLiveRenderer(photo, (96, 96), streaming=FEW, engine=Engine(request.param(), "cpu"))
 
 
 def spoken(frames):
@@ -99,7 +99,7 @@ def test_it_is_a_renderer_that_gives_a_chunk_whenever_one_is_full(renderer):
     assert counts == [0, 0, 0, 2, 0, 2, 0]
     made = pictures(renderer, motion)
     assert [frame.index for frame in made] == [0, 1, 2, 3]
-    assert all(frame.pixels.shape == (128, 96, 3) for frame in made)
+    assert all(frame.pixels.shape == (96, 96, 3) for frame in made)
 
 
 def test_one_by_one_equals_all_at_once_and_start_forgets(renderer):
@@ -146,7 +146,9 @@ def test_the_watcher_cuts_one_square_and_keeps_what_it_saw_last(photo):
     assert not np.array_equal(watcher.look(np.ascontiguousarray(photo[:, ::-1]), face), seen)
 
 
-def test_other_motion_and_backgrounds_are_refused(renderer):
+def test_other_motion_shapes_and_backgrounds_are_refused(renderer, photo):
+    with pytest.raises(SignalError, match="draws squares"):
+        PersonaLiveRenderer(photo, (360, 640), engine=Engine(small(), "cpu"))
     wrong = Motion(np.zeros((1, 1), np.float32), np.zeros((1, 6), np.float32), np.zeros((1, 4), np.float32),
                    MotionSpec("one@30", ("jawOpen",), 30.0))  # fmt: skip
     with pytest.raises(MotionMismatch, match="personalive needs"):
@@ -172,6 +174,19 @@ def test_words_of_driving(text, streaming):
 def test_other_words_of_driving_are_refused(text):
     with pytest.raises(SignalError):
         parse_streaming(text)
+
+
+def test_a_session_gives_as_many_frames_as_were_asked_for(photo, tmp_path, monkeypatch):
+    from liveface.motion.files import save_motion
+    from liveface.session import Session
+    from liveface.torch_renderers.personalive import renderer as module
+
+    monkeypatch.setattr(module.Engine, "open", lambda *_, **__: Engine(small(), "cpu"))
+    save_motion(spoken(5), tmp_path / "motion.lfm")
+    session = Session(photo, renderer="personalive", driving="chunk:2,window:4", size=(96, 96))
+    frames = [frame for frame, _ in session.stream(tmp_path / "motion.lfm")]
+    assert [frame.index for frame in frames] == list(range(5))
+    assert Session(photo, renderer="personalive").options.size == (512, 512)
 
 
 def test_without_weights_the_sentence_names_the_command(photo, tmp_path, monkeypatch):

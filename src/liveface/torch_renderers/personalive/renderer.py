@@ -122,7 +122,7 @@ class PersonaLiveRenderer:
 
     Args:
         pixels: uint8 `[h, w, 3]` sRGB photo with a face.
-        size: width and height of the output in pixels, even; the square that is drawn fills its width or height.
+        size: width and height of the output in pixels, even and equal.
         face: which face to take when there are several, 1 for the largest; None takes the largest.
         streaming: chunk and window.
         engine: the networks; None opens those that `streaming` names.
@@ -150,6 +150,10 @@ class PersonaLiveRenderer:
         threads: int = 1,
         seed: int = 0,
     ) -> None:
+        if size[0] != size[1]:
+            raise SignalError(
+                f"personalive draws squares, not {size[0]}x{size[1]}; expected a size like 512x512: leave --size out."
+            )
         streaming = streaming or Streaming()
         self._engine = engine or Engine.open(streaming.small, threads=threads, tiny=streaming.tiny)
         side = self._engine.cast.side
@@ -241,20 +245,9 @@ class PersonaLiveRenderer:
         return after, frames
 
     def _placed(self, picture: Pixels) -> Pixels:
-        """The square picture at the output's size: scaled to its shorter side, the rest its border."""
-        width, height = self._size
-        side = min(width, height)
-        method = cv2.INTER_AREA if side < len(picture) else cv2.INTER_CUBIC
-        square = np.asarray(cv2.resize(picture, (side, side), interpolation=method), np.uint8)
-        if width == height:
-            return square
-        down, right = height - side, width - side
-        return np.asarray(
-            cv2.copyMakeBorder(
-                square, down // 2, down - down // 2, right // 2, right - right // 2, cv2.BORDER_REPLICATE
-            ),
-            np.uint8,
-        )
+        """The picture at the output's size."""
+        method = cv2.INTER_AREA if self._size[0] < len(picture) else cv2.INTER_CUBIC
+        return np.asarray(cv2.resize(picture, self._size, interpolation=method), np.uint8)
 
 
 def _at_rest(photo: Motion) -> Motion:
