@@ -16,12 +16,13 @@ import numpy as np
 
 from liveface.avatar import Avatar, is_avatar, read_avatar
 from liveface.errors import SignalError
-from liveface.render import GUESTS, renderers
+from liveface.render import GUESTS, SQUARE, renderers
 from liveface.signals.image import read_image
 from liveface.signals.media import probe
 from liveface.types import Pixels
 
 PHOTO_SIZE = (360, 640)
+SQUARE_SIZE = (512, 512)  # of a photo's renderer that draws nothing but squares
 SHAPE_SLACK = 0.03  # width over height may differ by so much from the canvas; 384x672 and 360x640 differ by 0.016
 OWN = {"photo": "mesh", "avatar": "liveface"}
 """The renderer of either when none is asked for."""
@@ -85,7 +86,7 @@ def video_size(subject: Subject, name: str, size: tuple[int, int] | None) -> tup
         SignalError: an avatar's canvas has another shape.
     """
     if not isinstance(subject, Avatar):
-        return size or PHOTO_SIZE
+        return size or (SQUARE_SIZE if name in SQUARE else PHOTO_SIZE)
     canvas = subject.about.canvas
     if size is None or name != OWN["avatar"]:
         return size or canvas

@@ -13,6 +13,8 @@ GUESTS = {
     "personalive": "liveface.torch_renderers.personalive.renderer",
 }
 """Networks of others that draw with weights that the user brings: name to the module with its `open_renderer`."""
+SQUARE = ("personalive",)
+"""Those that draw squares only."""
 
 
 def renderers() -> dict[str, Any]:
