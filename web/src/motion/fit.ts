@@ -3,13 +3,13 @@
  * Twin of `liveface/motion/fit.py`; see there for choices and sources.
  */
 
-import { MESH, POINTS } from "./face_model.js";
+import { type FaceModel, MESH, POINTS } from "./face_model.js";
 import { type Rotation, added, product, projected, solved, turnOf } from "./linear.js";
 import { ARKIT_INDEX, clipped } from "./motion.js";
 import { POINT_WEIGHTS } from "./tables.js";
 
-export const NOISE_CM = 0.1;
-const WITNESSES = 60.0;
+const NOISE_CM = 0.1;
+export const WITNESSES = 60.0;
 export const JAW = ARKIT_INDEX.jawOpen;
 export const CLOSE = ARKIT_INDEX.mouthClose;
 const PAIRS = [[0, 0], [1, 1], [2, 2], [0, 1], [0, 2], [1, 2]] as const;
@@ -141,28 +141,59 @@ export function firstPose(points: Float32Array, shape: Float32Array): Pose {
 /** Modes `[N, 478, 3]` as a turned camera sees them, and their weighted products, both cheap for any turn. */
 export class SeenModes {
   readonly count: number;
-  private readonly products: Float64Array; // [6, N, N], symmetric in N
 
-  constructor(
+  /** `products` is `[6, N, N]`, symmetric in N: for each pair of axes the sum over points. */
+  private constructor(
     readonly modes: Float32Array,
-    weights: Float32Array,
+    readonly weights: Float32Array,
+    private readonly products: Float64Array,
   ) {
     this.count = modes.length / WIDTH;
-    const { count } = this;
-    this.products = new Float64Array(PAIRS.length * count * count);
+  }
+
+  /** All modes of a face model as fits use them, its 52 expressions first; some tens of milliseconds of work. */
+  static of(model: FaceModel): SeenModes {
+    const modes = new Float32Array(model.expression.length + model.identity.length);
+    modes.set(model.expression);
+    modes.set(model.identity, model.expression.length);
+    for (let at = 0; at < WIDTH; at++) modes[CLOSE * WIDTH + at] += modes[JAW * WIDTH + at];
+    const total = POINT_WEIGHTS.reduce((a, b) => a + b, 0);
+    const weights = POINT_WEIGHTS.map((weight) => weight * (WITNESSES / NOISE_CM ** 2 / total));
+    const count = modes.length / WIDTH;
+    const [plain, weighted] = [new Float32Array(3 * count * MESH), new Float32Array(3 * count * MESH)]; // [3, N, 468]
+    for (let row = 0; row < count; row++) {
+      for (let axis = 0; axis < 3; axis++) {
+        for (let point = 0; point < MESH; point++) {
+          const at = (axis * count + row) * MESH + point;
+          plain[at] = modes[row * WIDTH + 3 * point + axis];
+          weighted[at] = plain[at] * weights[point];
+        }
+      }
+    }
+    const products = new Float64Array(PAIRS.length * count * count);
     PAIRS.forEach(([a, b], pair) => {
+      const begin = pair * count * count;
       for (let one = 0; one < count; one++) {
-        for (let other = 0; other < count; other++) {
-          let sum = 0;
-          for (let point = 0; point < MESH; point++) {
-            sum += modes[one * WIDTH + 3 * point + a] * weights[point] * modes[other * WIDTH + 3 * point + b];
-          }
-          const begin = pair * count * count;
-          this.products[begin + one * count + other] += sum;
-          if (a !== b) this.products[begin + other * count + one] += sum;
+        for (let other = a === b ? one : 0; other < count; other++) {
+          const sum = inner(weighted, (a * count + one) * MESH, plain, (b * count + other) * MESH, MESH);
+          products[begin + one * count + other] += sum;
+          if (a !== b || one !== other) products[begin + other * count + one] += sum;
         }
       }
     });
+    return new SeenModes(modes, weights, products);
+  }
+
+  /** Some of the modes, their products times `factor`. */
+  part(first: number, last: number, factor = 1): SeenModes {
+    const count = last - first;
+    const products = new Float64Array(PAIRS.length * count * count);
+    for (let at = 0; at < products.length; at++) {
+      const [pair, row, column] = [Math.floor(at / count / count), Math.floor(at / count) % count, at % count];
+      products[at] = factor * this.products[(pair * this.count + first + row) * this.count + first + column];
+    }
+    const weights = this.weights.map((weight) => weight * factor);
+    return new SeenModes(this.modes.subarray(first * WIDTH, last * WIDTH), weights, products);
   }
 
   /** Products `[N, N]` of the modes through the first two rows of a rotation. */
@@ -195,20 +226,11 @@ export class SeenModes {
 }
 
 /**
- * A set of modes `[N, 478, 3]` ready to be fitted; the first 52 are the ARKit expressions. Inside, jawOpen and
- * mouthClose are replaced by "mouth open" and "jaw down behind closed lips", so that mouthClose never exceeds jawOpen.
+ * Modes ready to be fitted; the first 52 are the ARKit expressions. Inside, jawOpen and mouthClose are replaced by "mouth
+ * open" and "jaw down behind closed lips", so that mouthClose never exceeds jawOpen.
  */
 export class LinearFit {
-  private readonly seen: SeenModes;
-  private readonly weights: Float32Array;
-
-  constructor(modes: Float32Array) {
-    const mixed = modes.slice();
-    for (let at = 0; at < WIDTH; at++) mixed[CLOSE * WIDTH + at] += modes[JAW * WIDTH + at];
-    const total = POINT_WEIGHTS.reduce((a, b) => a + b, 0);
-    this.weights = POINT_WEIGHTS.map((weight) => weight * (WITNESSES / NOISE_CM ** 2 / total));
-    this.seen = new SeenModes(mixed, this.weights);
-  }
+  constructor(private readonly seen: SeenModes) {}
 
   /** The face `[478, 3]` for mixed values `[N]` on top of `base`. */
   shape(base: Float32Array, values: ArrayLike<number>): Float32Array {
@@ -217,8 +239,8 @@ export class LinearFit {
 
   /** One Gauss-Newton step from a pose and mixed values `[N]`; `base` `[478, 3]` is the face at values 0. */
   step(points: Float32Array, base: Float32Array, pose: Pose, values: Float64Array, priors: Priors, bounds: Bounds): [Pose, Float64Array] {
-    const { seen, weights } = this;
-    const size = seen.count;
+    const { seen } = this;
+    const { weights, count: size } = seen;
     const shape = this.shape(base, values);
     const flat = pose.flatten(points);
     const about = Array.from({ length: POSE }, () => new Float32Array(2 * POINTS)); // how the pose moves points, [6][478, 2]
@@ -245,8 +267,8 @@ export class LinearFit {
     const own = new Float64Array(POSE * POSE);
     for (let one = 0; one < POSE; one++) {
       right.set(across[one], one * (size + 1));
-      right[one * (size + 1) + size] = inner(weighted[one], left);
-      for (let other = 0; other < POSE; other++) own[one * POSE + other] = inner(weighted[one], about[other]);
+      right[one * (size + 1) + size] = inner(weighted[one], 0, left, 0, left.length);
+      for (let other = 0; other < POSE; other++) own[one * POSE + other] = inner(weighted[one], 0, about[other], 0, left.length);
     }
     const cleared = solved(own, right, POSE, size + 1);
     const matrix = seen.matrix(pose.rotation);
@@ -277,9 +299,10 @@ export class LinearFit {
   }
 }
 
-function inner(one: Float32Array, other: Float32Array): number {
+/** The sum of products of `count` numbers of two arrays, each from its own place on. */
+function inner(one: Float32Array, from: number, other: Float32Array, to: number, count: number): number {
   let sum = 0;
-  for (let at = 0; at < one.length; at++) sum += one[at] * other[at];
+  for (let at = 0; at < count; at++) sum += one[from + at] * other[to + at];
   return sum;
 }
 

@@ -4,11 +4,11 @@
  */
 
 import { FaceModel, MESH, POINTS } from "./face_model.js";
-import { JAW, LinearFit, NOISE_CM, Pose, SeenModes, firstPose, unmix } from "./fit.js";
+import { JAW, LinearFit, Pose, SeenModes, WITNESSES, firstPose, unmix } from "./fit.js";
 import { added, percentile, solved } from "./linear.js";
 import { clipped } from "./motion.js";
 import { type Eyes, OPEN_CM, boundsOf, expressionPriors, jawLimit, measured, readEyes, together } from "./read_face.js";
-import { POINT_WEIGHTS, REST_LIMIT } from "./tables.js";
+import { REST_LIMIT } from "./tables.js";
 
 const PORTION = 3.0; // independent points that one more frame adds to the identity
 const HISTORY = 600; // frames remembered
@@ -25,10 +25,10 @@ export interface PhotoFit {
 export class PhotoFitter {
   private readonly fit: LinearFit;
 
-  constructor(private readonly model: FaceModel) {
-    const modes = new Float32Array(model.expression.length + model.identity.length);
-    modes.set(model.expression);
-    modes.set(model.identity, model.expression.length);
+  constructor(
+    private readonly model: FaceModel,
+    modes: SeenModes,
+  ) {
     this.fit = new LinearFit(modes);
   }
 
@@ -60,16 +60,16 @@ export class Person {
   rest = new Float32Array(52);
   private identity: Float64Array;
   private readonly offset = new Float32Array(3 * POINTS);
-  private readonly weights: Float32Array;
-  private readonly seen: SeenModes;
+  private readonly seen: SeenModes; // of the identity
   private readonly matrix: Float64Array;
   private readonly vector: Float64Array;
   private history: Float32Array[] = []; // lid gaps, gaze and coefficients, [58]
 
-  constructor(private readonly model: FaceModel) {
-    const total = POINT_WEIGHTS.reduce((a, b) => a + b, 0);
-    this.weights = POINT_WEIGHTS.map((weight) => (weight * PORTION) / NOISE_CM ** 2 / total);
-    this.seen = new SeenModes(model.identity, this.weights);
+  constructor(
+    private readonly model: FaceModel,
+    modes: SeenModes,
+  ) {
+    this.seen = modes.part(52, modes.count, PORTION / WITNESSES);
     this.identity = new Float64Array(model.modes);
     this.matrix = new Float64Array(model.modes ** 2);
     for (let at = 0; at < model.modes; at++) this.matrix[at * model.modes + at] = 1;
@@ -101,7 +101,7 @@ export class Person {
     for (let point = 0; point < MESH; point++) {
       for (let axis = 0; axis < 2; axis++) {
         const at = 2 * point + axis;
-        aim[at] = (flat[at] - pose.turned(shown, point, axis)) * this.weights[point];
+        aim[at] = (flat[at] - pose.turned(shown, point, axis)) * this.seen.weights[point];
       }
     }
     const matrix = this.seen.matrix(pose.rotation);

@@ -4,7 +4,7 @@
  */
 
 import { FaceModel, MESH } from "./face_model.js";
-import { CLOSE, JAW, LinearFit, Pose, firstPose, mix, unmix } from "./fit.js";
+import { CLOSE, JAW, LinearFit, Pose, SeenModes, firstPose, mix, unmix } from "./fit.js";
 import { type Motion, clipped } from "./motion.js";
 import { type EuroState, OneEuro } from "./one_euro.js";
 import { Person, PhotoFitter } from "./person.js";
@@ -37,10 +37,11 @@ export class MotionSolver {
   private learning = true;
   private filters: Filters = { expression: null, head: null, gaze: null };
 
-  constructor(model: FaceModel, fps: number) {
-    this.person = new Person(model);
-    this.fit = new LinearFit(model.expression);
-    this.photos = new PhotoFitter(model);
+  /** `modes` are those of the model, made once for all solvers. */
+  constructor(model: FaceModel, fps: number, modes: SeenModes = SeenModes.of(model)) {
+    this.person = new Person(model, modes);
+    this.fit = new LinearFit(modes.part(0, 52));
+    this.photos = new PhotoFitter(model, modes);
     this.smoothers = {
       expression: new OneEuro(fps, EXPRESSION_CUTOFF_HZ, new Float32Array(52).fill(EXPRESSION_SLOPE)),
       head: new OneEuro(fps, HEAD_CUTOFF_HZ, HEAD_SLOPE),

@@ -5,6 +5,7 @@
  * what is computed then is spread over pictures, because the same thread draws the avatar.
  */
 
+import { SeenModes } from "../motion/fit.js";
 import type { FaceModel } from "../motion/face_model.js";
 import { type Motion, HOUSE_FPS, clipped } from "../motion/motion.js";
 import { percentile } from "../motion/linear.js";
@@ -25,6 +26,7 @@ export function widened(expression: Float32Array): Float32Array {
 /** Follows one person in front of a camera. */
 export class CameraFace {
   private readonly tracker: FaceTracker;
+  private readonly modes: SeenModes;
   private solver: MotionSolver | null = null;
   private size = "";
   private faces: Float32Array[] = []; // points of those that calibrate
@@ -36,6 +38,7 @@ export class CameraFace {
     private readonly model: FaceModel,
   ) {
     this.tracker = new FaceTracker(nets);
+    this.modes = SeenModes.of(model);
   }
 
   /** Whether the person is known, so that motion comes out. */
@@ -58,7 +61,7 @@ export class CameraFace {
     }
     if (`${width}x${height}` !== this.size) this.centre();
     this.size = `${width}x${height}`;
-    this.solver ??= new MotionSolver(this.model, HOUSE_FPS);
+    this.solver ??= new MotionSolver(this.model, HOUSE_FPS, this.modes);
     const face = this.tracker.track(picture);
     if (face === null) return null;
     const { rest } = this;
