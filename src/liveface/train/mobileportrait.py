@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from liveface.render.mobileportrait.sizes import FLOW_UNIT, VIEWS
 from liveface.train import portrait_features
 from liveface.train.decoder_loss import clamp_through
 from liveface.train.loop import Run
-from liveface.train.mobileportrait_batch import Batch, Emphasis, batch_of, windows
+from liveface.train.mobileportrait_batch import Batch, Emphasis, at_rest, batch_of, windows
 from liveface.train.mobileportrait_draw import Drawn, draw, drawn_whole, met
 from liveface.train.mobileportrait_loss import (
     Critic,
@@ -45,6 +46,8 @@ from liveface.train.recipe import parse_options
 from liveface.types import Pixels
 
 SHEET_ROWS = 10
+DETECTOR_RATE = 0.2
+KNOWN_SHARE = 4  # one sample in so many teaches the neural keypoints: seeing three pictures costs as much as a crop
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,11 @@ class PortraitOptions:
         crop: pixels of a crop, a multiple of 32; crops: of every sample.
         align: whether the truth is compared after moving it by the smooth part of the mismatch of drawn and tracked
             points, as far as the flow does not mend that.
+        own_mouth: how much of the inner mouth is to stay as the mesh renderer paints it, 0 to 1. Its teeth are decided
+            and locked to the skull; without a critic this network would lay their average over them, a grey veil.
         knowledge: whether keypoint, equivariance, matte and landmark losses are used.
+        rest: share of samples that show the photo itself, of which nothing is to be changed: pairs of a pack move much,
+            and a network that has seen nothing else mends what is whole.
         shares: of the kinds of samples, by name.
         weights, emphasis: see `LossWeights` and `Emphasis`.
         critic_from: step at which the critic joins; critic_ramp: steps until its full weight; critic_rate: its
@@ -71,7 +78,9 @@ class PortraitOptions:
     crop: int = 128
     crops: int = 2
     align: bool = True
+    own_mouth: float = 0.85
     knowledge: bool = True
+    rest: float = 0.15
     shares: dict[str, float] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
     emphasis: dict[str, float] = field(default_factory=dict)
@@ -84,6 +93,13 @@ class PortraitOptions:
     penalty_every: int = 16
     tuning: int = 48
     reread: int = 250
+
+
+def groups_of(network: MobilePortrait) -> list[dict[str, Any]]:
+    """Parameter groups; the detector learns slowly: its maps sharpen without end, and at full rate they blew up."""
+    slow = set(network.detector.parameters())
+    others = [parameter for parameter in network.parameters() if parameter not in slow]
+    return [{"params": others}, {"params": list(network.detector.parameters()), "rate_scale": DETECTOR_RATE}]
 
 
 class PortraitTask:
@@ -106,7 +122,7 @@ class PortraitTask:
             self.features = portrait_features.load(Path(self.options.features)).to(run.device)
         rate, scale = recipe.learning_rate, self.options.critic_rate
         self.optimizers: dict[str, torch.optim.Optimizer] = {
-            "main": torch.optim.AdamW(network.parameters(), rate, betas=(0.9, 0.99), weight_decay=1e-4),
+            "main": torch.optim.AdamW(groups_of(network), rate, betas=(0.9, 0.99), weight_decay=1e-4),
             "critic": torch.optim.AdamW(
                 [{"params": critic.parameters(), "rate_scale": scale}], rate, betas=(0.5, 0.99)
             ),
@@ -131,6 +147,7 @@ class PortraitTask:
             self.pack = PortraitPack.open(Path(self.options.pack), self.run.recipe.groups)
         config = self.network.config
         samples = self.pack.draw(self.run.recipe.batch, self.random, self.options.shares or None, views=config.views)
+        samples = [at_rest(one) if self.random.random() < self.options.rest else one for one in samples]
         size, many = self.options.crop, self.options.crops
         corners = [windows(sample, size, many, self.random) for sample in samples]
         facial = self.network.size.facial
@@ -145,10 +162,14 @@ class PortraitTask:
             drawn = draw(self.network, batch, steer=not self.follows)
         if self.follows:
             batch = replace(batch, wanted=met(batch, drawn.answer, self.options.crop))
+        if self.options.own_mouth:
+            inner = F.interpolate(batch.masks[:, 1:2], scale_factor=2, mode="bilinear", align_corners=False)
+            batch = replace(batch, wanted=batch.wanted.lerp(drawn.warped.detach(), self.options.own_mouth * inner))
         loss, numbers = self.losses(batch, drawn)
         if index >= self.options.critic_from:
             sharp = clamp_through(drawn.picture)
-            real, fake = (torch.cat([one, batch.focus], 1) for one in (batch.wanted, sharp))
+            shown = F.interpolate(batch.masks[:, 1:3], scale_factor=2, mode="nearest")  # inner mouth and eyes
+            real, fake = (torch.cat([one, shown], 1) for one in (batch.wanted, sharp))
             share = critic_weight(batch.focus, batch.weight)
             numbers |= self.judge(index, real, fake.detach(), share)
             ramp = min(1.0, (index - self.options.critic_from) / self.options.critic_ramp)
@@ -190,15 +211,16 @@ class PortraitTask:
     def knowledge(self, batch: Batch, drawn: Drawn) -> dict[str, Tensor]:
         """Losses that teach keypoints and motion what is known of the driver."""
         detector, weights = self.network.detector, self.weights
-        maps, back = bend(len(batch.source), batch.source.device)
-        rows = F.affine_grid(maps, list(batch.source.shape), align_corners=False)
-        bent = F.grid_sample(batch.source, rows, padding_mode="border", align_corners=False)
+        some = max(1, len(batch.source) // KNOWN_SHARE)
+        source = batch.source[:some]
+        maps, back = bend(some, source.device)
+        rows = F.affine_grid(maps, list(source.shape), align_corners=False)
+        bent = F.grid_sample(source, rows, padding_mode="border", align_corners=False)
         with self.run.autocast():
-            both = detector(torch.cat([batch.source, bent, batch.truth])).float()
-        plain, turned, true = both.chunk(3)
+            plain, turned, true = detector(torch.cat([source, bent, batch.truth[:some]])).float().chunk(3)
         wrong = (drawn.known - batch.known).abs().mean((0, 2, 3))
         return {
-            "told": weights.keypoint * (drawn.told - true).abs().mean(),
+            "told": weights.keypoint * (drawn.told[:some] - true).abs().mean(),
             "equivariance": weights.equivariance * (turned - moved(plain, back)).abs().mean(),
             "matte": weights.matte * wrong[0],
             "landmark": weights.landmark * wrong[1],

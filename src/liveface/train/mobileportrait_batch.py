@@ -88,6 +88,14 @@ class Emphasis:
     eyes: float = 4.0
 
 
+def at_rest(sample: Sample) -> Sample:
+    """The photo of a sample as its own base and truth."""
+    return replace(
+        sample, base=sample.source, truth=sample.source, base_matte=sample.matte, truth_matte=sample.matte,
+        points=sample.source_points, truth_points=sample.source_points,
+    )  # fmt: skip
+
+
 def smooth_difference(sample: Sample) -> Array:
     """How far the truth lies from what was drawn: the smooth part of the mismatch, and where it is known.
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from liveface.train.decoder_loss import TEXTURE_FLOOR, detail
+from liveface.train.decoder_loss import TEXTURE_FLOOR, TEXTURE_SCALES, detail
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,12 @@ def pixel_and_slope(made: Tensor, true: Tensor, weight: Tensor) -> tuple[Tensor,
 
 
 def texture(made: Tensor, true: Tensor, weight: Tensor) -> Tensor:
-    """Difference of the local strength of detail in windows of 8 pixels, at the full and at half scale."""
+    """Difference of the local strength of detail in windows of 8 pixels, mostly of the halved picture.
+
+    The finest detail alone is cheapest to make as a pattern of the network's own grid (seen).
+    """
     total = made.new_zeros(())
-    for share in (0.5, 0.5):
+    for share in TEXTURE_SCALES:
         here, there = (torch.sqrt(F.avg_pool2d(detail(one).square(), 8, 4) + TEXTURE_FLOOR) for one in (made, true))
         total = total + share * weighted(here - there, F.avg_pool2d(weight[..., 1:-1, 1:-1], 8, 4))
         made, true, weight = F.avg_pool2d(made, 2), F.avg_pool2d(true, 2), F.avg_pool2d(weight, 2)
@@ -102,9 +105,9 @@ def moved(points: Tensor, maps: Tensor) -> Tensor:
 
 
 class Critic(nn.Module):
-    """Judges crops: `[N, 5, H, W]` (RGB, mouth, eyes) to scores `[N, 1, H/8, W/8]` and its features."""
+    """Judges crops: `[N, 5, H, W]` (RGB, inner mouth, eyes) to scores `[N, 1, H/8, W/8]` and its features."""
 
-    def __init__(self, widths: tuple[int, ...] = (32, 64, 96)) -> None:
+    def __init__(self, widths: tuple[int, ...] = (24, 48, 64)) -> None:
         super().__init__()
         self.layers = nn.ModuleList()
         before = 5
