@@ -1,6 +1,6 @@
 /** The reference moved to a pose, over the still background. Twin of `Rig.base` and the end of `layers.Inverse`. */
 
-import { between, over } from "./common";
+import { across, downwards, empty, four, over, whole } from "./common";
 
 const CELL: i32 = 16; // canvas pixels a cell of the grid
 const OPAQUE: u32 = 0xff000000;
@@ -41,23 +41,17 @@ export function base(
       const sy = i8x16.shuffle(step, step, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7);
       let share = first;
       for (let part = 0; part < 4 && to < end; part++) {
-        const x = f32x4.min(f32x4.max(f32x4.add(ax, f32x4.mul(sx, share)), zero), right);
-        const y32 = f32x4.min(f32x4.max(f32x4.add(ay, f32x4.mul(sy, share)), zero), bottom);
-        const ix = i32x4.trunc_sat_f32x4_s(f32x4.nearest(x));
-        const iy = i32x4.trunc_sat_f32x4_s(f32x4.nearest(y32));
+        // pmin and pmax are one instruction, and no number here is NaN.
+        const x = whole(f32x4.pmin(f32x4.pmax(f32x4.add(ax, f32x4.mul(sx, share)), zero), right));
+        const down = whole(f32x4.pmin(f32x4.pmax(f32x4.add(ay, f32x4.mul(sy, share)), zero), bottom));
+        const at = i32x4.add(i32x4.mul(i32x4.shr_u(down, 5), i32x4.splat(layer_row)), i32x4.shl(i32x4.shr_u(x, 5), 2));
+        const at0 = layer + i32x4.extract_lane(at, 0), at1 = layer + i32x4.extract_lane(at, 1);
+        const at2 = layer + i32x4.extract_lane(at, 2), at3 = layer + i32x4.extract_lane(at, 3);
         const behind = v128.load(from);
-        const at = i32x4.add(i32x4.mul(i32x4.shr_u(iy, 5), i32x4.splat(layer_row)), i32x4.shl(i32x4.shr_u(ix, 5), 2));
-        const at0 = layer + i32x4.extract_lane(at, 0), at3 = layer + i32x4.extract_lane(at, 3);
-        if ((load<u64>(at0) | load<u64>(at0 + layer_row) | load<u64>(at3) | load<u64>(at3 + layer_row)) == 0 && empty(layer, at, layer_row)) {
+        if (empty(at0, at1, at2, at3, layer_row)) {
           v128.store(to, behind);
         } else {
-          const at1 = layer + i32x4.extract_lane(at, 1), at2 = layer + i32x4.extract_lane(at, 2);
-          const fx = v128.and(ix, i32x4.splat(31)), fy = v128.and(iy, i32x4.splat(31));
-          const p0 = between(at0, layer_row, i32x4.extract_lane(fx, 0), i32x4.extract_lane(fy, 0));
-          const p1 = between(at1, layer_row, i32x4.extract_lane(fx, 1), i32x4.extract_lane(fy, 1));
-          const p2 = between(at2, layer_row, i32x4.extract_lane(fx, 2), i32x4.extract_lane(fy, 2));
-          const p3 = between(at3, layer_row, i32x4.extract_lane(fx, 3), i32x4.extract_lane(fy, 3));
-          const front = i8x16.narrow_i16x8_u(i16x8.narrow_i32x4_s(p0, p1), i16x8.narrow_i32x4_s(p2, p3));
+          const front = four(at0, at1, at2, at3, layer_row, across(x), downwards(down));
           v128.store(to, v128.or(over(front, behind), i32x4.splat(OPAQUE)));
         }
         share = f32x4.add(share, quarter);
@@ -67,14 +61,6 @@ export function base(
       node += 8;
     }
   }
-}
-
-/** Whether the middle two of four pixels see nothing of the layer either. */
-// @ts-ignore: decorator
-@inline
-function empty(layer: usize, at: v128, row: i32): bool {
-  const at1 = layer + i32x4.extract_lane(at, 1), at2 = layer + i32x4.extract_lane(at, 2);
-  return (load<u64>(at1) | load<u64>(at1 + row) | load<u64>(at2) | load<u64>(at2 + row)) == 0;
 }
 
 /** The nodes of the grid's columns at the height of canvas row `y`. */

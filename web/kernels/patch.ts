@@ -1,6 +1,6 @@
 /** Patches of decoders in their own pixels. Twin of `paste.to_rgba`, `paste.faded` and the mixing of slow regions. */
 
-import { alphas, times } from "./common";
+import { alphas, times, whole } from "./common";
 
 /**
  * A decoder's grid as a faded, premultiplied patch with a border of one empty pixel.
@@ -41,17 +41,17 @@ function faded(pixels: v128, window: v128): v128 {
 @inline
 function levels(values: v128, size: f32, zero: i32): v128 {
   const low = i16x8.extend_low_i8x16_s(values), high = i16x8.extend_high_i8x16_s(values);
-  const a = four(i32x4.extend_low_i16x8_s(low), size, zero), b = four(i32x4.extend_high_i16x8_s(low), size, zero);
-  const c = four(i32x4.extend_low_i16x8_s(high), size, zero), d = four(i32x4.extend_high_i16x8_s(high), size, zero);
+  const a = quarter(i32x4.extend_low_i16x8_s(low), size, zero), b = quarter(i32x4.extend_high_i16x8_s(low), size, zero);
+  const c = quarter(i32x4.extend_low_i16x8_s(high), size, zero), d = quarter(i32x4.extend_high_i16x8_s(high), size, zero);
   return i8x16.narrow_i16x8_u(i16x8.narrow_i32x4_s(a, b), i16x8.narrow_i32x4_s(c, d));
 }
 
 // @ts-ignore: decorator
 @inline
-function four(values: v128, size: f32, zero: i32): v128 {
+function quarter(values: v128, size: f32, zero: i32): v128 {
   const shares = f32x4.mul(f32x4.convert_i32x4_s(i32x4.sub(values, i32x4.splat(zero))), f32x4.splat(size));
-  const inside = f32x4.min(f32x4.max(shares, f32x4.splat(0)), f32x4.splat(1));
-  return i32x4.trunc_sat_f32x4_s(f32x4.nearest(f32x4.mul(inside, f32x4.splat(255))));
+  const inside = f32x4.pmin(f32x4.pmax(shares, f32x4.splat(0)), f32x4.splat(1));
+  return whole(f32x4.mul(inside, f32x4.splat(255)));
 }
 
 /**

@@ -11,7 +11,7 @@ let kernels: Kernels;
 let seed = 1;
 
 before(async () => {
-  kernels = await openKernels(readFileSync("out/kernels.wasm"), memory);
+  kernels = await openKernels(readFileSync("out/test/kernels.wasm"), memory);
 });
 
 function random(): number {

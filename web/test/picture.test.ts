@@ -35,7 +35,7 @@ async function avatarOf(name: string): Promise<WebAvatar> {
 
 async function open(name: string): Promise<Renderer> {
   const litert = await LiteRt.load(wasmBytes(variant()));
-  return Renderer.open(await avatarOf(name), litert, readFileSync("out/kernels.wasm"));
+  return Renderer.open(await avatarOf(name), litert, readFileSync("out/test/kernels.wasm"));
 }
 
 /** The motion of the vectors, of a person whose reference shows `own`. */
@@ -106,7 +106,7 @@ for (const name of ["ada", "ben"]) {
 
 test("what is kept is in the state: two faces of one renderer do not mix, and memory does not grow", async () => {
   const litert = await LiteRt.load(wasmBytes(variant()));
-  const renderer = await Renderer.open(await avatarOf("ben"), litert, readFileSync("out/kernels.wasm"));
+  const renderer = await Renderer.open(await avatarOf("ben"), litert, readFileSync("out/test/kernels.wasm"));
   const [way, back] = [motions(renderer.own), motions(renderer.own).reverse()];
   const alone = renderer.start();
   const wanted = way.slice(0, 7).map((motion) => renderer.step(alone, motion).pixels.slice());

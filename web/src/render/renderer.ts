@@ -232,7 +232,7 @@ export class Renderer {
       weights: this.filled(new Uint8Array(Float32Array.from(avatar.numbers.weights as Float32Array).buffer)),
       own: this.zeros(8 * rig.anchors),
       box: this.zeros(16),
-      steps: this.zeros(8 * width),
+      steps: this.zeros(8 * width + 32),
       windows,
       fronts,
     };
