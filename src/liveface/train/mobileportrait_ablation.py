@@ -1,6 +1,6 @@
 """What each part of the head network brings: short runs that differ in one thing, scored on people set aside.
 
-    python -m liveface.train.mobileportrait_ablation recipes/mobileportrait.toml OUT [--minutes 2.5] [--only NAME ...]
+    python -m liveface.train.mobileportrait_ablation recipes/mobileportrait.toml OUT [--minutes 1] [--only NAME ...]
 
 Notable choices: every run has the recipe's seed, pack and schedule, shortened to the same minutes; parts that the mesh
 renderer's picture would hide (keypoints) are compared with thin plates as the first picture, as the paper does. Short
@@ -22,6 +22,7 @@ from liveface.train.loop import open_run, run_task
 from liveface.train.mobileportrait import PortraitTask
 from liveface.train.recipe import Recipe, read_recipe
 
+BATCH = 4
 SHOWN = ("mouth", "eyes", "whole", "ssim", "mouth_sharp", "eyes_sharp")
 
 
@@ -49,15 +50,17 @@ ROWS = (
     Row("no background, no views", {"background": False, "views": False}),
     Row("no perceptual loss", {}, {"features": ""}),
     Row("truth not aligned", {}, {"align": False}),
+    Row("whole mouth repainted", {}, {"own_mouth": 0.0}),
+    Row("no samples at rest", {}, {"rest": 0.0}),
 )
 
 
 def shortened(recipe: Recipe, row: Row, minutes: float, step_s: float, crop: int) -> Recipe:
     """The recipe of a row: as many steps as fit into the minutes, falling rate included."""
     steps = max(10, int(60 * minutes / step_s))
-    options = {**recipe.options, "crop": crop, "critic_from": 10 * steps, **row.options}
+    options = {**recipe.options, "crop": crop, "crops": 1, "critic_from": 10 * steps, **row.options}
     return replace(
-        recipe, name="ablation", steps=steps, minutes=10 * minutes, network={**recipe.network, **row.network},
+        recipe, name="ablation", batch=min(recipe.batch, BATCH), steps=steps, minutes=10 * minutes, network={**recipe.network, **row.network},
         options=options, evaluate_every=10 * steps, save_every=10 * steps, log_every=max(1, steps // 4), ema=0.98,
     )  # fmt: skip
 
@@ -97,8 +100,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("recipe", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--minutes", type=float, default=2.5, help="of each run, at --step-s a step")
-    parser.add_argument("--step-s", type=float, default=0.5, help="seconds of one step on a quiet core")
+    parser.add_argument("--minutes", type=float, default=1.0, help="of each run, at --step-s a step")
+    parser.add_argument("--step-s", type=float, default=0.25, help="seconds of one step of 4 crops on a busy core")
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--only", nargs="*", help="names of rows")
     options = parser.parse_args(argv)
