@@ -1,11 +1,12 @@
 """Write the pictures that the browser's renderer must repeat, and what a test of it in node needs.
 
-    python tools/web_vectors.py [--check | --prepare FOLDER]
+    python tools/web_vectors.py [--check | --prepare FOLDER | --speed]
 
 `tests/web/vectors/picture-*` hold a short motion and what Python draws of it with the embedded avatars, which show
 nobody: some frames at a quarter of their size, and the middle of one at its own. With `--check` nothing is written,
 and what is out of date is told. With `--prepare` a folder gets the avatars as browsers need them and their pictures
 decoded, since node has no decoder: `NAME.avatar`, `NAME.reference.raw`, `NAME.matte.raw`, `NAME.plate.raw` (RGBA).
+With `--speed` it prints what Python's stages of that motion take at least, as the test in node does of its own.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy.typing as npt
 from liveface import weights
 from liveface.avatar import Avatar, read_avatar
 from liveface.metrics import psnr
-from liveface.render.liveface.renderer import LiveFaceRenderer
+from liveface.render.liveface.renderer import Clock, LiveFaceRenderer
 from liveface.types import ARKIT_INDEX, HOUSE_FPS, Array, Motion, Pixels
 from liveface.web_avatar import PICTURES, pack_web_avatar
 
@@ -62,9 +63,9 @@ def motion() -> Array:
     return np.asarray(np.round(rows / STEP).astype("<i2") * STEP, np.float32)
 
 
-def draw(avatar: Avatar) -> list[Pixels]:
+def draw(avatar: Avatar, clock: Clock | None = None) -> list[Pixels]:
     """What Python makes of the motion."""
-    renderer = LiveFaceRenderer(avatar)
+    renderer = LiveFaceRenderer(avatar, clock=clock)
     rows = motion()
     moved = Motion(rows[:, :52] + renderer.rig.head.own, rows[:, 52:58], rows[:, 58:])
     state, frames = renderer.start(), []
@@ -126,14 +127,29 @@ def stale() -> list[str]:
     return found
 
 
+def print_speed() -> None:
+    """The least milliseconds of every stage, which even a busy machine can tell."""
+    for name in AVATARS:
+        least: dict[str, float] = {}
+
+        def note(stage: str, seconds: float, least: dict[str, float] = least) -> None:
+            least[stage] = min(1000 * seconds, least.get(stage, 1e9))
+
+        draw(read_avatar(weights.path(f"{name}.avatar")), note)
+        print(f"{name}: least ms " + ", ".join(f"{stage} {ms:.2f}" for stage, ms in least.items()))
+
+
 def main() -> int:
     """Do what the arguments ask."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--check", action="store_true", help="write nothing, tell what is out of date")
     which.add_argument("--prepare", type=Path, help="write what the test in node needs")
+    which.add_argument("--speed", action="store_true", help="print what Python's stages take at least")
     arguments = parser.parse_args()
-    if arguments.prepare:
+    if arguments.speed:
+        print_speed()
+    elif arguments.prepare:
         prepare(arguments.prepare)
     elif arguments.check:
         wrong = stale()
