@@ -60,8 +60,9 @@ def shortened(recipe: Recipe, row: Row, minutes: float, step_s: float, crop: int
     steps = max(10, int(60 * minutes / step_s))
     options = {**recipe.options, "crop": crop, "crops": 1, "critic_from": 10 * steps, **row.options}
     return replace(
-        recipe, name="ablation", batch=min(recipe.batch, BATCH), steps=steps, minutes=10 * minutes, network={**recipe.network, **row.network},
-        options=options, evaluate_every=10 * steps, save_every=10 * steps, log_every=max(1, steps // 4), ema=0.98,
+        recipe, name="ablation", batch=min(recipe.batch, BATCH), steps=steps, minutes=10 * minutes,
+        network={**recipe.network, **row.network}, options=options, evaluate_every=10 * steps, save_every=10 * steps,
+        log_every=max(1, steps // 4), ema=0.98,
     )  # fmt: skip
 
 
