@@ -17,8 +17,7 @@ export type Speakable = AudioBuffer | ArrayBuffer | Blob | Float32Array | MediaS
 /** How it ended: its sound was heard to the end, or somebody interrupted or stopped it. */
 export type Ending = "ended" | "interrupted";
 
-const START_S = LEAD_S + 0.06; // from the call to the first sound: the lead, and time for the worker to take it
-const DELAY_S = 0.2; // by which a stream is heard later than it came
+const TAKE_S = 0.06; // for the worker to take what is spoken
 const CLOCK_MS = 500;
 const BASE_S = 10; // between the bases of streams
 
@@ -31,9 +30,11 @@ interface Spoken {
 export class Sound {
   /** Loudness of what goes to the face, 0 to 1; falls slowly. */
   level = 0;
+  /** How long before it is heard the worker needs sound: said by it, longer on a computer that draws slowly. */
+  lead_s = LEAD_S;
   private context: AudioContext | null = null;
   private tap: AudioWorkletNode | null = null;
-  private live: { nodes: AudioNode[]; stream: MediaStream; own: boolean; done: (how: Ending) => void } | null = null;
+  private live: { nodes: AudioNode[]; stream: MediaStream; delay_s: number | null; done: (how: Ending) => void } | null = null;
   private readonly spoken: Set<Spoken> = new Set();
   private base_s = 0;
   private free_s = 0; // on the audio clock: where what was spoken so far ends
@@ -56,12 +57,12 @@ export class Sound {
    */
   async speak(what: Speakable, rate?: number): Promise<Ending> {
     const context = await this.begin();
-    if (what instanceof MediaStream) return this.pass(what, DELAY_S, false);
+    if (what instanceof MediaStream) return this.pass(what, this.lead_s);
     if (this.live !== null) this.rest();
     const buffer = await decoded(what, context, rate);
     const mono = mixed(buffer);
     if (this.free_s < context.currentTime) this.stream(0);
-    const at_s = Math.max(this.free_s, context.currentTime + START_S);
+    const at_s = Math.max(this.free_s, context.currentTime + this.lead_s + TAKE_S);
     this.free_s = at_s + buffer.duration;
     this.tell();
     const start = Math.round((this.base_s + at_s) * buffer.sampleRate);
@@ -88,7 +89,7 @@ export class Sound {
     const wanted: MediaTrackConstraints = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
     if (device) wanted.deviceId = { exact: device };
     const stream = await devices().getUserMedia({ audio: wanted });
-    return this.pass(stream, null, true);
+    return this.pass(stream, null);
   }
 
   /** Let go of microphone and streams, and of what is spoken. */
@@ -98,7 +99,7 @@ export class Sound {
     this.live = null;
     if (live === null) return;
     live.nodes.forEach((node) => node.disconnect());
-    if (live.own) live.stream.getTracks().forEach((track) => track.stop());
+    if (live.delay_s === null) live.stream.getTracks().forEach((track) => track.stop());
     this.level = 0;
     live.done("interrupted");
   }
@@ -107,7 +108,7 @@ export class Sound {
   interrupt(): void {
     this.hush("interrupted");
     if (this.live === null) return;
-    this.stream(this.live.own ? null : DELAY_S);
+    this.stream(this.live.delay_s);
     this.route();
   }
 
@@ -129,7 +130,8 @@ export class Sound {
     this.free_s = 0;
   }
 
-  private async pass(stream: MediaStream, delay_s: number | null, own: boolean): Promise<Ending> {
+  /** Send a stream; one that is heard here (`delay_s`) is somebody else's, a microphone is ours to let go of. */
+  private async pass(stream: MediaStream, delay_s: number | null): Promise<Ending> {
     this.rest();
     const context = this.context as AudioContext;
     const tap = await this.tapped(context);
@@ -144,7 +146,7 @@ export class Sound {
     this.stream(delay_s);
     this.route();
     return new Promise((done) => {
-      this.live = { nodes, stream, own, done };
+      this.live = { nodes, stream, delay_s, done };
       stream.addEventListener("inactive", () => {
         if (this.live?.stream !== stream) return;
         this.live = null;

@@ -278,6 +278,7 @@ export class LiveFace extends HTMLElement {
       if (said.name in names) this.say(names[said.name as keyof typeof names], null);
     } else if (said.kind === "stats") {
       this.stats = said.stats;
+      this.sound.lead_s = said.stats.lead_s;
       this.say("stats", said.stats);
     } else if (said.kind === "error") {
       if (said.fatal) this.fail(said.sentence);

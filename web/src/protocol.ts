@@ -75,6 +75,8 @@ export interface Stats {
   readonly dropped: number;
   /** Pictures shown after their sound was heard, in milliseconds, over the last frames; none without sound. */
   readonly behind?: { p50: number; p95: number };
+  /** How long before it is heard sound must be there, on this computer. */
+  readonly lead_s: number;
   readonly variant: Variant;
 }
 

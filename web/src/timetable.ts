@@ -7,12 +7,24 @@
 
 /** Sound is fed so long before it is heard: what the engine looks ahead, its wait, a frame, and time to draw. */
 export const LEAD_S = 0.2;
+/** On a computer that draws slowly, at most so long: the engine takes what comes half a second early for a mistake. */
+export const MOST_LEAD_S = 0.5;
+const SLACK_S = [0.01, 0.12] as const; // by which pictures should be early: less is late soon, more only waits
+const RISE = 0.2; // of what is missing, a picture
+const FALL_S = 0.001;
 export const BLOCK_S = 0.02;
 
 export interface Block {
   readonly samples: Float32Array;
   readonly rate: number;
   readonly start: number;
+}
+
+/** The lead after a picture that was ready `slack_s` before its sound is heard; negative is late. */
+export function adapted(lead_s: number, slack_s: number): number {
+  const [low, high] = SLACK_S;
+  if (slack_s < low) return Math.min(MOST_LEAD_S, lead_s + RISE * Math.min(0.1, low - slack_s));
+  return slack_s > high ? Math.max(LEAD_S, lead_s - FALL_S) : lead_s;
 }
 
 interface Stream {
@@ -27,6 +39,8 @@ export class Timetable {
   private waiting: Block[] = [];
   private fed = 0; // samples of the first that waits
   private offset_s = NaN;
+  /** How long before it is heard sound is fed; see `adapted`. */
+  lead_s = LEAD_S;
 
   /** A new stream begins; see `ToWorker`. */
   begin(base_s: number, delay_s: number | null): void {
@@ -41,13 +55,15 @@ export class Timetable {
 
   /** When the sound at a place is heard by our clock; NaN where it is not heard here. */
   heard_s(place_s: number): number {
-    for (let index = this.streams.length - 1; index >= 0; index--) {
-      const one = this.streams[index] as Stream;
-      if (place_s >= one.base_s) {
-        return one.delay_s === null ? NaN : place_s - one.base_s + one.delay_s + this.offset_s;
-      }
-    }
-    return NaN;
+    const stream = this.streams.findLast((one) => place_s >= one.base_s);
+    if (stream === undefined || stream.delay_s === null) return NaN;
+    return place_s - stream.base_s + stream.delay_s + this.offset_s;
+  }
+
+  /** Whether the sound at a place is fed by this table's lead, rather than as it comes. */
+  led(place_s: number): boolean {
+    const stream = this.streams.findLast((one) => place_s >= one.base_s);
+    return stream?.delay_s === 0;
   }
 
   /** Keep sound until its turn. */
@@ -63,7 +79,7 @@ export class Timetable {
       while (this.fed < first.samples.length) {
         const end = Math.min(first.samples.length, this.fed + size);
         const heard_s = this.heard_s((first.start + end) / first.rate);
-        if (heard_s - LEAD_S > now_s) return out; // false for NaN: what is not heard here passes at once
+        if (heard_s - this.lead_s > now_s) return out; // false for NaN: what is not heard here passes at once
         out.push({ samples: first.samples.subarray(this.fed, end), rate: first.rate, start: first.start + this.fed });
         this.fed = end;
       }

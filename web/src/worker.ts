@@ -11,7 +11,7 @@ import { LiteRt, variant as fits } from "./litert.js";
 import { MotionEngine } from "./motion/engine.js";
 import { type FromWorker, now_s, type Source, type TapBlock, type ToWorker, type Variant } from "./protocol.js";
 import { Renderer, type RenderState } from "./render/renderer.js";
-import { Meter, Timetable } from "./timetable.js";
+import { adapted, Meter, Timetable } from "./timetable.js";
 import { openMirror, type Mirror } from "./mirror.js";
 import { FPS, type Picture } from "./types.js";
 
@@ -143,6 +143,7 @@ function draw(): void {
   dropped += shot.frames - 1;
   const heard_s = shot.source === "camera" ? NaN : table.heard_s(shot.soundS);
   const due_s = Number.isNaN(heard_s) ? now_s() : heard_s;
+  if (table.led(shot.soundS) && shot.source === "sound") table.lead_s = adapted(table.lead_s, due_s - now_s());
   held.push({ due_s, image, number: shot.number, sound_s: shot.soundS, source: shot.source, ms: ended - began });
   for (const name of shot.events) post({ kind: "event", name });
 }
@@ -206,7 +207,7 @@ function show(): void {
 function tell(): void {
   told_s = now_s();
   const { behind, ...stages } = meter.all();
-  const stats = { stages, shown, dropped, variant: (face as Face).variant, ...(behind === undefined ? {} : { behind }) };
+  const stats = { stages, shown, dropped, lead_s: table.lead_s, variant: (face as Face).variant, ...(behind === undefined ? {} : { behind }) };
   post({ kind: "stats", stats });
 }
 

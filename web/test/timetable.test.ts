@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import { unpacked } from "../src/assets.js";
-import { BLOCK_S, LEAD_S, Meter, Timetable } from "../src/timetable.js";
+import { adapted, BLOCK_S, LEAD_S, Meter, MOST_LEAD_S, Timetable } from "../src/timetable.js";
 
 const RATE = 48_000;
 
@@ -36,8 +36,25 @@ test("sound that nobody hears here passes at once, and its pictures have no time
   table.put({ samples: new Float32Array(1000), rate: RATE, start: 50 * RATE });
   assert.equal(table.take(0).reduce((sum, block) => sum + block.samples.length, 0), 1000);
   assert.ok(Number.isNaN(table.heard_s(51)));
+  assert.ok(table.led(7) && !table.led(51) && !table.led(-1));
   assert.equal(table.heard_s(7), 107); // pictures of the stream before keep theirs
   assert.ok(Number.isNaN(table.heard_s(-1)));
+});
+
+test("the lead grows where pictures are late until they are in time, has bounds, and comes back", () => {
+  const drawing_s = 0.35; // from fed to drawn: more than the lead allows for
+  let lead_s = LEAD_S;
+  const slacks = Array.from({ length: 200 }, () => {
+    const slack_s = lead_s - drawing_s;
+    lead_s = adapted(lead_s, slack_s);
+    return slack_s;
+  });
+  assert.ok((slacks[0] ?? 0) < -0.1);
+  assert.ok(slacks.slice(60).every((one) => one >= 0 && one < 0.1));
+  for (let i = 0; i < 1000; i++) lead_s = adapted(lead_s, -1);
+  assert.equal(lead_s, MOST_LEAD_S);
+  for (let i = 0; i < 1000; i++) lead_s = adapted(lead_s, 0.3);
+  assert.equal(lead_s, LEAD_S);
 });
 
 test("what was not fed is forgotten", () => {
