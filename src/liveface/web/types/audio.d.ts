@@ -17,6 +17,8 @@ export declare class Sound {
     private readonly files;
     /** Loudness of what goes to the face, 0 to 1; falls slowly. */
     level: number;
+    /** How long before it is heard the worker needs sound: said by it, longer on a computer that draws slowly. */
+    lead_s: number;
     private context;
     private tap;
     private live;
@@ -42,6 +44,7 @@ export declare class Sound {
     /** Give the sound card back. */
     close(): void;
     private hush;
+    /** Send a stream; one that is heard here (`delay_s`) is somebody else's, a microphone is ours to let go of. */
     private pass;
     /** A port from the audio thread to the worker, under the present base. */
     private route;

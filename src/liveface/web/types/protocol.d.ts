@@ -113,6 +113,8 @@ export interface Stats {
         p50: number;
         p95: number;
     };
+    /** How long before it is heard sound must be there, on this computer. */
+    readonly lead_s: number;
     readonly variant: Variant;
 }
 /** Worker to page. */
