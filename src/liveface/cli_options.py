@@ -45,7 +45,9 @@ def look_options() -> argparse.ArgumentParser:
     looks.add_argument("--motion-scale", type=float, default=1.0, help="size of the expression, 0 to 3 (1)")
     looks.add_argument("--blink", type=float, default=1.0, help="how much to blink, 0 to 3 (1)")
     speech_options(looks)
-    looks.add_argument("--renderer", help="mesh, liveportrait, or liveface for avatars (mesh for a photo, its own)")
+    looks.add_argument(
+        "--renderer", help="of a photo: mesh (default), mobileportrait, liveportrait; of an avatar: liveface"
+    )
     looks.add_argument(
         "--driving",
         default="",

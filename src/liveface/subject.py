@@ -1,8 +1,8 @@
 """Who is animated: a photo or an avatar, told apart by content, and the renderer that draws them.
 
-Notable choices: a photo is drawn by `mesh`, an avatar by its own networks; `mesh` with an avatar draws the avatar's
-reference picture. An avatar has a canvas; a video of other dimensions but the same shape is scaled at the very end,
-any other shape is refused, because an avatar holds nothing beyond its canvas.
+Notable choices: a photo is drawn by `PHOTO_RENDERER`, an avatar by its own networks; a photo's renderer with an avatar
+draws the avatar's reference picture. An avatar has a canvas; a video of other dimensions but the same shape is scaled
+at the very end, any other shape is refused, because an avatar holds nothing beyond its canvas.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from liveface.types import Pixels
 PHOTO_SIZE = (360, 640)
 SQUARE_SIZE = (512, 512)  # of a photo's renderer that draws nothing but squares
 SHAPE_SLACK = 0.03  # width over height may differ by so much from the canvas; 384x672 and 360x640 differ by 0.016
-OWN = {"photo": "mesh", "avatar": "liveface"}
+PHOTO_RENDERER = "mesh"  # or "mobileportrait", which draws over it with networks
+OWN = {"photo": PHOTO_RENDERER, "avatar": "liveface"}
 """The renderer of either when none is asked for."""
 
 Subject = Pixels | Avatar
@@ -110,7 +111,9 @@ def open_renderer(
     make = renderers()[name]
     if name in GUESTS:
         make = partial(make, threads=threads, driving=driving)
-    elif driving:
+    elif name == "mobileportrait":
+        make = partial(make, threads=threads)
+    if driving and name not in GUESTS:
         raise SignalError(f"--driving is for {' and '.join(GUESTS)}, not for {name}; leave it out.")
     if name == OWN["avatar"]:
         _refuse_face(face)

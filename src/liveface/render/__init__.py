@@ -20,13 +20,15 @@ SQUARE = ("personalive",)
 def renderers() -> dict[str, Any]:
     """Every renderer by name.
 
-    `mesh` takes a photo (uint8 `[h, w, 3]`), `size` and `face`; `liveface` takes an `Avatar`; those in `GUESTS` take a
-    photo too, and need torch and weights of the user's. See `liveface.subject`.
+    `mesh` and `mobileportrait` take a photo (uint8 `[h, w, 3]`), `size` and `face`; `liveface` takes an `Avatar`; those
+    in `GUESTS` take a photo too, and need torch and weights of the user's. See `liveface.subject`.
     """
     from liveface.render.liveface.renderer import LiveFaceRenderer
     from liveface.render.mesh import MeshRenderer
+    from liveface.render.mobileportrait.renderer import MobilePortraitRenderer
 
-    return {"mesh": MeshRenderer, "liveface": LiveFaceRenderer, **{name: partial(_guest, name) for name in GUESTS}}
+    own = {"mesh": MeshRenderer, "mobileportrait": MobilePortraitRenderer, "liveface": LiveFaceRenderer}
+    return {**own, **{name: partial(_guest, name) for name in GUESTS}}
 
 
 def _guest(name: str, *given: Any, **named: Any) -> Any:

@@ -9,3 +9,8 @@ PARTS = {"photo": "half", "keypoints": "float", "motion": "int8", "synthesis": "
 def file_name(size: str, part: str) -> str:
     """The file of one part of a size."""
     return f"mobileportrait_{size}_{part}.tflite"
+
+
+WINDOW = (288, 320)
+"""Width and height of the window in which the synthesis draws: the face with the reach of its motion. Cost goes with
+the area; multiples of 32."""

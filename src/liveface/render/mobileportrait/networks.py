@@ -19,7 +19,7 @@ from liveface import weights
 from liveface.errors import WeightsError
 from liveface.render.liveface.paste import shuffle
 from liveface.render.mobileportrait.files import PARTS, file_name
-from liveface.render.mobileportrait.sizes import BLOCK, COARSE, MASKS, MOTION_GRID, NEURAL, STILL_CHANNELS, size_of
+from liveface.render.mobileportrait.sizes import BLOCK, COARSE, MASKS, MOTION_GRID, NEURAL, STILL_CHANNELS, PortraitSize
 from liveface.runtime import Step
 from liveface.tflite import integer_ends
 from liveface.types import Array, Pixels
@@ -35,24 +35,23 @@ class Networks:
     """The four graphs of one size.
 
     Args:
-        size: "4g", "7g" or "16g".
+        size: see `liveface.render.mobileportrait.sizes`.
         threads: CPU threads.
         read: gives the content of a part; None takes the files that ship.
 
     Attributes:
         window: width and height of the synthesis in pixels of the square.
-        resolution: of the square that the coarse grid was made for; windows are parts of it.
 
     Raises:
         WeightsError: a part is missing or does not fit this version.
     """
 
-    def __init__(self, size: str, threads: int = 1, read: Callable[[str], bytes] | None = None) -> None:
-        self.size = size_of(size)
-        read = read or (lambda part: weights.path(file_name(size, part)).read_bytes())
+    def __init__(self, size: PortraitSize, threads: int = 1, read: Callable[[str], bytes] | None = None) -> None:
+        self.size = size
+        read = read or (lambda part: weights.path(file_name(size.name, part)).read_bytes())
         made = {}
         for part in PARTS:
-            name = Path(file_name(size, part))
+            name = Path(file_name(size.name, part))
             made[part] = Step(name, threads, content=integer_ends(read(part), ENDS.get(part, ())))
         self._photo, self._keypoints, self._motion, self._synthesis = (made[part] for part in PARTS)
         self.window = self._check(made)

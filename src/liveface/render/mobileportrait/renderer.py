@@ -20,7 +20,7 @@ from liveface.render.mesh import MeshRenderer
 from liveface.render.mobileportrait.crop import head_crop
 from liveface.render.mobileportrait.networks import Networks
 from liveface.render.mobileportrait.retouch import Clock, HeadNetwork, Photo, Retouch
-from liveface.render.mobileportrait.sizes import VIEW_TURNS
+from liveface.render.mobileportrait.sizes import VIEW_TURNS, size_of
 from liveface.render.mobileportrait.window import place_window
 from liveface.types import ARKIT_NAMES, Frame, Motion, MotionSpec, Pixels, State
 
@@ -62,7 +62,7 @@ class MobilePortraitRenderer:
         threads: int = 1,
         clock: Clock | None = None,
     ) -> None:
-        network = network or Networks(SIZE, threads)
+        network = network or Networks(size_of(SIZE), threads)
         self._mesh = MeshRenderer(pixels, size, face=face)
         self.needs: MotionSpec = self._mesh.needs
         self.faces, self.photo, self.canvas = self._mesh.faces, self._mesh.photo, self._mesh.canvas

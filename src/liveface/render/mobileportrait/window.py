@@ -147,13 +147,13 @@ class Window:
         right, bottom = min(self.size[0], self.crop.size[0] - x), min(self.size[1], self.crop.size[1] - y)
         fades = self._fades
         inner = left + fades[0], top + fades[1], right - fades[2], bottom - fades[3]
-        return (
-            inner,
+        rims = (
             (left, top, right, inner[1]),
             (left, inner[3], right, bottom),
             (left, inner[1], inner[0], inner[3]),
             (inner[2], inner[1], right, inner[3]),
         )
+        return (inner, *[rim for rim in rims if rim[0] < rim[2] and rim[1] < rim[3]])
 
 
 def place_window(crop: HeadCrop, points: Array, size: tuple[int, int]) -> Window:
