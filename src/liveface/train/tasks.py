@@ -14,6 +14,7 @@ from liveface.train.eye_camera import EyeCameraTask
 from liveface.train.loop import Run, Task, open_run, run_task
 from liveface.train.mobileportrait import PortraitTask
 from liveface.train.mouth import MouthTask
+from liveface.train.personalive import PersonaLiveTask
 from liveface.train.recipe import Recipe, content_of, read_recipe
 from liveface.train.speech import SpeechTask
 from liveface.train.speech_listener import ListenerTask
@@ -29,6 +30,7 @@ TASKS: dict[str, Callable[[Run], Task]] = {
     "decoder": DecoderTask,
     "compositor": CompositorTask,
     "eye-camera": EyeCameraTask,
+    "personalive": PersonaLiveTask,
     "mobileportrait": PortraitTask,
 }
 """A recipe's `train` key to the function that builds its task; a new network adds one line."""

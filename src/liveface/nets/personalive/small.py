@@ -46,7 +46,7 @@ class SmallSize:
     """
 
     side: int = SIDE
-    widths: tuple[int, int, int, int] = (32, 32, 64, 64)
+    widths: tuple[int, int, int, int] = (32, 32, 32, 64)
     layers: int = 1
     heads: int = 2
     latent: int = 8
