@@ -9,7 +9,7 @@ import { FRAME_SAMPLES, HOPS_PER_FRAME, MELS, type LogMelState, logMel, loudness
 import { joined } from "../signals/resample.js";
 import { type VoiceState, voiceInput } from "../signals/voice.js";
 import { CODES, EYE_SLOT, GROUPS, liftEyes, motionOf, readEyes } from "./codes.js";
-import { ONSET_S, any, complete, resting } from "./emotion.js";
+import { ONSET_S, any, complete, resting, shut } from "./emotion.js";
 import { type EyeState, eyeFeed, showEyes } from "./eyes.js";
 import { IdleMotion, type IdleState } from "./idle.js";
 import { type Motion, clipped, rest, share, starting } from "./motion.js";
@@ -209,17 +209,19 @@ export class SpeechToMotion {
   private show(state: SpeechState, heard: Heard, codes: Float32Array): [SpeechState, Motion] {
     const { emotion } = state;
     const feels = any(emotion);
-    const [through, shut] = shared(state.share, state.shut, heard.open);
+    const [through, left] = shared(state.share, state.shut, heard.open);
     const talk = state.talk + (Number(heard.open) - state.talk) * share(heard.open ? TALK_S : LISTEN_S);
     const still = feels ? resting(emotion) : new Float32Array(CODES);
-    const last = codes.map((value, at) => {
-      const held = at < TRACKS.length ? clipped(value, 0, 1) : clipped(value, -FARTHEST_HEAD, FARTHEST_HEAD);
+    const drawn = codes.map((value, at) =>
+      at < TRACKS.length ? clipped(value, 0, 1) : clipped(value, -FARTHEST_HEAD, FARTHEST_HEAD),
+    );
+    const last = shut(drawn, emotion, still).map((value, at) => {
       const spoken = at < GROUPS.mouth[1] ? through : talk;
-      return spoken * held + (1 - spoken) * still[at];
+      return spoken * value + (1 - spoken) * still[at];
     });
     const spoken = motionOf(last.map((value, at) => value * this.size[at]));
     const motion = living(spoken, heard, 1 - (1 - IDLE_BROWS) * talk);
-    return [{ ...state, share: through, shut, talk, last }, feels ? complete(motion, emotion) : motion];
+    return [{ ...state, share: through, shut: left, talk, last }, feels ? complete(motion, emotion) : motion];
   }
 }
 

@@ -19,6 +19,9 @@ const ACCENT_S = 0.1;
 const SHUT_CM = 0.3;
 const CORNERS_YIELD_SHUT = 0.3;
 const CORNERS_YIELD_ROUND = 0.45;
+const NEAR_SHARE = 0.9;
+const NEAR_CM = 0.2;
+const NEAR_POWER = 1.5;
 const SEEN = 0.6;
 const SMILE_PRESS = 0.4;
 const LONG_LASHES = 0.75;
@@ -28,6 +31,7 @@ const [BITE, SMILE, PRESS, RAISE] = ["mouthRollLower", "mouthSmileLeft", "mouthP
   CODE_NAMES.indexOf(name),
 ) as [number, number, number, number];
 const PARTING_MOUTH = PARTING.map((value, at) => value * MOUTH[at]);
+const PARTING_OPENERS = PARTING.map((value, at) => value * OPENERS[at]);
 
 /**
  * Intensities `[8]` from a line such as "happy:0.7,surprised:0.2" (a name alone means 1) or from numbers by name;
@@ -94,6 +98,18 @@ export const emoter = {
 /** The code `[26]` of a silent face in an emotion `[8]`: what a mouth returns to when nobody speaks. */
 export function resting(emotion: Float32Array): Float32Array {
   return emoter.step(emoter.start(), new Float32Array(CODES), emotion)[1];
+}
+
+/** A network's code `[26]` in an emotion `[8]`, at rest `[26]`, whose lips come all the way where they come near. */
+export function shut(code: Float32Array, emotion: Float32Array, rest: Float32Array): Float32Array {
+  const strength = Math.min(emotion.reduce((a, b) => a + b, 0), 1);
+  if (strength === 0) return code;
+  const gap = gapCm(code);
+  const near = NEAR_SHARE * Math.max(gapCm(rest), 0) + NEAR_CM * strength;
+  const opens = dot(code, PARTING_OPENERS);
+  if (!(gap > 0 && gap < near) || opens <= 0) return code;
+  const left = Math.max(0, 1 - (gap * (1 - (gap / near) ** NEAR_POWER)) / opens);
+  return code.map((value, at) => value * (1 - OPENERS[at] * (1 - left)));
 }
 
 function envelopes(mouth: Mouth, gap: number): Mouth {
