@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { before, test } from "node:test";
 import { inverse } from "../src/render/geometry.js";
+import { tilesOf } from "../src/render/layer.js";
 import { type Kernels, openKernels, spotOf } from "../src/render/pixels.js";
 
 const memory = new WebAssembly.Memory({ initial: 64 });
@@ -111,11 +112,13 @@ test("a pasted patch lies where its box says, and nowhere else", () => {
 });
 
 test("the base under a still grid is the layer over the plate, averaged from twice its size", () => {
-  const [width, height, columns] = [32, 16, 5];
+  const [width, height, columns] = [64, 16, 7];
   const [wide, deep] = [2 * width, 2 * height];
   const layer = noise(0, 4 * wide * (deep + 1) + 8);
   for (let at = 0; at < layer.length; at += 4) {
-    if (at / 4 % wide < 20) layer.fill(0, at, at + 4); // a part where nobody is
+    const x = (at / 4) % wide;
+    if (x < 37) layer.fill(0, at, at + 4); // nobody, then an edge, then the person alone
+    if (x >= 75) layer[at + 3] = 255;
     for (let c = 0; c < 3; c++) layer[at + c] = Math.min(layer[at + c], layer[at + 3]); // premultiplied
   }
   const plate = noise(65536, 4 * width * height);
@@ -126,7 +129,8 @@ test("the base under a still grid is the layer over the plate, averaged from twi
       [grid[at], grid[at + 1]] = [32 * (2 * ((column - 1) * 16 - 0.5) + 0.5), 32 * (2 * ((row - 1) * 16 - 0.5) + 0.5)];
     }
   }
-  kernels.base(0, wide, deep, 131072, columns, 135168, 65536, 139264, width, height, 2, height - 3);
+  new Uint8Array(memory.buffer, 147456, 64).set(tilesOf(layer, wide, deep));
+  kernels.base(0, wide, deep, 147456, 131072, columns, 135168, 65536, 139264, width, height, 2, height - 3);
   const made = new Uint8Array(memory.buffer, 139264, 4 * width * height);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {

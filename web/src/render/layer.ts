@@ -37,6 +37,23 @@ export function personLayer(reference: Picture, matte: Picture, plate: Picture, 
   return out;
 }
 
+const TILE = 16; // texture pixels, as in `kernels/base.ts`
+
+/** What every tile of a layer `[height, width]` RGBA shows: 0 nobody, 2 the person alone, 1 both. */
+export function tilesOf(layer: Uint8Array, width: number, height: number): Uint8Array {
+  const columns = Math.ceil(width / TILE);
+  const [least, most] = [new Uint8Array(columns * Math.ceil(height / TILE)).fill(255), new Uint8Array(columns * Math.ceil(height / TILE))];
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      const tile = Math.floor(y / TILE) * columns + Math.floor(x / TILE);
+      const opacity = layer[4 * (y * width + x) + 3];
+      if (opacity < least[tile]) least[tile] = opacity;
+      if (opacity > most[tile]) most[tile] = opacity;
+    }
+  }
+  return least.map((low, tile) => (most[tile] === 0 ? 0 : low === 255 ? 2 : 1));
+}
+
 /** A row of the plate at twice its width, in 2048ths, with its border. Twin of OpenCV's INTER_LINEAR for bytes. */
 function stretch(plate: Picture, row: number, margin: number, into: Int32Array): void {
   for (let x = 0; x < into.length / 3; x++) {

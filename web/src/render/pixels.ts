@@ -5,7 +5,7 @@ import type { Box } from "./geometry.js";
 /** See the files in `web/kernels` for what each does and expects. */
 export interface Kernels {
   base(
-    layer: number, wide: number, deep: number, grid: number, columns: number, line: number, plate: number,
+    layer: number, wide: number, deep: number, tiles: number, grid: number, columns: number, line: number, plate: number,
     picture: number, width: number, height: number, low: number, high: number,
   ): void; // prettier-ignore
   fade(grid: number, rows: number, columns: number, size: number, zero: number, window: number, patch: number): void;

@@ -11,7 +11,7 @@ import type { LiteRt, Net } from "../litert.js";
 import type { MotionFrame, Stages } from "../types.js";
 import { type Past, controls, remember } from "./controls.js";
 import { inverse } from "./geometry.js";
-import { personLayer } from "./layer.js";
+import { personLayer, tilesOf } from "./layer.js";
 import { type Kernels, openKernels, spotOf } from "./pixels.js";
 import { shoulders, within } from "./reach.js";
 import { Rig } from "./rig.js";
@@ -37,7 +37,7 @@ export interface Drawn {
 
 /** Addresses of what is made once. */
 interface Places {
-  readonly layer: number; readonly plate: number; readonly picture: number; readonly below: number; readonly shown: number;
+  readonly layer: number; readonly tiles: number; readonly plate: number; readonly picture: number; readonly below: number; readonly shown: number;
   readonly cells: number; readonly grid: number; readonly line: number; readonly field: number; readonly weights: number;
   readonly own: number; readonly box: number; readonly steps: number;
   readonly windows: Record<string, number>;
@@ -129,7 +129,7 @@ export class Renderer {
     this.rig.invert(field, this.floats(places.grid, field.length));
     const wide = rig.texture_scale * (width + 2 * rig.margin);
     const deep = rig.texture_scale * (height + 2 * rig.margin);
-    kernels.base(places.layer, wide, deep, places.grid, this.rig.columns, places.line, places.plate, places.picture, width, height, first, last);
+    kernels.base(places.layer, wide, deep, places.tiles, places.grid, this.rig.columns, places.line, places.plate, places.picture, width, height, first, last);
     kernels.half(places.picture, width >> 1, height >> 1, places.below);
     tick("base");
     const fronts = Object.fromEntries(REGIONS.map((name) => [name, this.front(state, name, vectors)])) as Record<Region, number>;
@@ -221,6 +221,7 @@ export class Renderer {
     this.nets.compositor.fill("features").set(avatar.numbers.features as Int8Array);
     return {
       layer: this.filled(person, 4 * avatar.reference.width + 8),
+      tiles: this.filled(tilesOf(person, avatar.reference.width, avatar.reference.height)),
       plate: this.filled(new Uint8Array(avatar.plate.data.buffer, avatar.plate.data.byteOffset, 4 * width * height)),
       picture: this.zeros(4 * width * height),
       below: this.zeros(width * height),
