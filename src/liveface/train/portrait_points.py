@@ -63,7 +63,7 @@ def fit(given: Array, wanted: Array, people: npt.NDArray[np.str_]) -> PointCorre
 
 def missed(given: Array, wanted: Array, correction: PointCorrection | None) -> dict[str, float]:
     """Mean distance in percent of the eye distance of mouth, eyes and face, corrected or not."""
-    told = given @ correction.sees @ correction.moves if correction else 0
+    told = correction.tell(given) if correction else 0
     left = 100 * np.linalg.norm((wanted - told).reshape(len(wanted), -1, 2), axis=2)
     members = {"mouth": MOUTH, "eyes": EYES, "face": np.arange(468)}
     return {name: round(float(left[:, at].mean()), 3) for name, at in members.items()}
