@@ -14,6 +14,7 @@ import { shorts, stored } from "./vectors.js";
 
 const FOLDER = "out/pictures";
 const ENOUGH_DB = 55; // 38 would look the same; the kernels are made to give the same bytes
+const MANY = Number(process.env.FRAMES ?? 60); // FRAMES=10000 takes two minutes of processor time
 const told = JSON.parse(stored("picture.json").toString());
 const python = process.env.PYTHON ?? (existsSync("../.venv/bin/python") ? "../.venv/bin/python" : "python3");
 
@@ -122,8 +123,13 @@ test("what is kept is in the state: two faces of one renderer do not mix, and me
     assert.deepEqual(renderer.step(one, motion).pixels, wanted[at]);
     renderer.step(other, back[at] as MotionFrame);
   });
-  for (let at = 0; at < 60; at++) renderer.step(one, way[at % way.length] as MotionFrame);
+  const heap: number[] = [];
+  for (let at = 0; at < MANY; at++) {
+    renderer.step(one, way[at % way.length] as MotionFrame);
+    if (at % (MANY / 4) === 0) heap.push(process.memoryUsage.rss() / 1e6);
+  }
   assert.equal(litert.memory.buffer.byteLength, bytes);
+  console.log(`after ${MANY} frames: WebAssembly ${(bytes / 1e6).toFixed(0)} MB, process ${heap.map((mb) => mb.toFixed(0)).join(", ")} MB`);
 });
 
 test("a damaged avatar, another file and an avatar of the program are refused in a sentence", async () => {
