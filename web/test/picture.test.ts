@@ -5,6 +5,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { before, test } from "node:test";
 import { type WebAvatar, readAvatar } from "../src/avatar/file.js";
+import { checksum } from "../src/avatar/zip.js";
 import { LiteRt, variant } from "../src/litert.js";
 import { type Drawn, Renderer } from "../src/render/renderer.js";
 import type { MotionFrame, Picture, Stages } from "../src/types.js";
@@ -143,4 +144,28 @@ test("a damaged avatar, another file and an avatar of the program are refused in
   await refused(altered, /another check sum/);
   await refused(new Uint8Array(readFileSync("../src/liveface/data/ada.avatar")), /for the program, not for the browser/);
   await refused(whole, /pictures do not fit its canvas/);
+  await refused(said(whole, '"synthetic": true', '"synthetic": null'), /says it is "liveface web avatar", version 1/);
+  await refused(said(whole, '"version": 1,', '"version": 9,'), /version 9; this page reads/);
+  await refused(said(whole, '{"format', '["format'), /web.json cannot be read/);
+  const fitting = said(whole, '"carriers"', '"carrying"');
+  const sides = [[980, 1540], [980, 1540], [360, 640]] as [number, number][];
+  const sized = async (): Promise<Picture> => {
+    const [width, height] = sides.shift() as [number, number];
+    return { data: new Uint8ClampedArray(4), width, height };
+  };
+  await assert.rejects(readAvatar(new Uint8Array(fitting).buffer, sized), /has no numbers called carriers/);
 });
+
+/** An avatar whose first file, stored as it is, says something else, with the check sum of that. */
+function said(whole: Uint8Array, before: string, after: string): Uint8Array {
+  const made = Buffer.from(whole);
+  assert.equal(before.length, after.length);
+  const [from, size] = [30 + made.readUInt16LE(26), made.readUInt32LE(22)];
+  const place = made.indexOf(before, from);
+  assert.ok(place >= from && place < from + size);
+  made.write(after, place);
+  const sum = checksum(made.subarray(from, from + size));
+  made.writeUInt32LE(sum, 14);
+  made.writeUInt32LE(sum, made.readUInt32LE(made.length - 6) + 16);
+  return made;
+}

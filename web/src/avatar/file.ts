@@ -56,6 +56,9 @@ const FORMAT = "liveface web avatar";
 const VERSION = 1;
 const ARRAYS = { float32: Float32Array, int32: Int32Array, uint8: Uint8Array, int8: Int8Array };
 
+/** Arrays that an avatar has beside the windows of its regions. */
+const NAMES = "carriers basis nodes_cm steady steady_px rigid weights own turn centre rest_lips near_person features".split(" ");
+
 /** Read an avatar; throws one sentence when it is none, damaged, or of another version. */
 export async function readAvatar(data: ArrayBuffer, decode: Decode = decodePicture): Promise<WebAvatar> {
   const files = await unzip(new Uint8Array(data), "the avatar");
@@ -91,12 +94,20 @@ export async function readAvatar(data: ArrayBuffer, decode: Decode = decodePictu
 type Table = Readonly<Record<string, { type: keyof typeof ARRAYS; shape: readonly number[]; at: number }>>;
 
 function told(text: Uint8Array): About & { numbers: Table } {
-  const said: unknown = JSON.parse(new TextDecoder().decode(text));
-  const { format, version, synthetic } = said as Record<string, unknown>;
+  const said = parsed(text);
+  const { format, version, synthetic } = said;
   if (format !== FORMAT || version !== VERSION || synthetic !== true) {
     throw new Error(`the avatar says it is ${JSON.stringify(format)}, version ${JSON.stringify(version)}; this page reads ${JSON.stringify(FORMAT)}, version ${VERSION}: export it with the program this page came from.`);
   }
-  return said as About & { numbers: Table };
+  return said as unknown as About & { numbers: Table };
+}
+
+function parsed(text: Uint8Array): Record<string, unknown> {
+  try {
+    return JSON.parse(new TextDecoder().decode(text)) as Record<string, unknown>;
+  } catch (error) {
+    throw new Error("the avatar's web.json cannot be read; expected a whole file: export it again.", { cause: error });
+  }
 }
 
 function numbers(table: Table, file: Uint8Array<ArrayBuffer>): WebAvatar["numbers"] {
@@ -109,6 +120,8 @@ function numbers(table: Table, file: Uint8Array<ArrayBuffer>): WebAvatar["number
     }
     out[name] = new made(file.buffer, file.byteOffset + at, count);
   }
+  const missing = [...NAMES, ...REGIONS.map((name) => `window/${name}`)].find((name) => out[name] === undefined);
+  if (missing !== undefined) throw new Error(`the avatar has no numbers called ${missing}; expected a whole file: export it again.`);
   return out;
 }
 
