@@ -315,6 +315,36 @@ def driven(page: Watched, shots: Path | None) -> dict[str, Any]:
     return out
 
 
+def press(page: Watched, key: str, text: str = "") -> None:
+    """A key, as a hand presses it."""
+    told = {"key": key, "text": text} if text else {"key": key}
+    page.call("Input.dispatchKeyEvent", type="keyDown", **told)
+    page.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+    time.sleep(0.3)
+
+
+def by_hand(page: Watched) -> dict[str, bool]:
+    """Keys do what the page says; on a phone nothing lies beside the screen, and what is pressed is large enough."""
+    press(page, " ", " ")
+    out = {"space speaks": page.run("face.busy")}
+    press(page, "Escape")
+    out["escape interrupts"] = not page.run("face.busy")
+    press(page, "2", "2")
+    out["2 is happy"] = page.run("document.querySelectorAll('#emotions button')[1].ariaChecked") == "true"
+    press(page, "1", "1")
+    press(page, "?", "?")
+    out["? tells the keys"] = page.run("document.getElementById('help').open")
+    page.run("document.getElementById('help').close()")
+    page.size(390, 844, phone=True)
+    out["phone: nothing beside"] = page.run("document.documentElement.scrollWidth <= innerWidth")
+    out["phone: buttons"] = page.run(
+        "['talk', 'interrupt'].map((id) => document.getElementById(id).getBoundingClientRect())"
+        ".every((box) => box.height >= 44 && box.left >= 0 && box.right <= innerWidth && box.bottom <= innerHeight)"
+    )
+    page.size(1360, 900)
+    return out
+
+
 def cut(page: Watched, site: Site) -> dict[str, Any]:
     """The network is gone: the page goes on, loads again, and talks; what was asked for since it was loaded."""
     asked, served = len(page.asked), len(site.asked)
@@ -365,6 +395,7 @@ def verdict(report: dict[str, Any]) -> dict[str, bool]:
         "microphone moves it": report["driven"]["microphone"] > 3 * still,
         "webcam moves it": report["driven"]["mirror"] > 3 * still,
         "talks without a network": min(offline["talking"], offline["talking_after_reload"]) > 3 * still,
+        "keys and phone": all(report["by_hand"].values()),
         "no request leaves": not offline["foreign"] and offline["served"] == 0,
         "no errors in the console": not report["console_errors"],
     }
@@ -395,6 +426,7 @@ def main() -> int:
             report["browser"] = page.call("Browser.getVersion")["product"]
             report["speed"] = speed(page, browser.pid, given.seconds)
             report["driven"] = driven(page, given.shots)
+            report["by_hand"] = by_hand(page)
             if given.shots:
                 take_shots(page, given.shots)
             report["offline"] = cut(page, site)
