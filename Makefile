@@ -90,7 +90,7 @@ test-agents: | $(AGENTS)/bin/python
 # Needs node, npm and Chromium, which nothing else here does; the built scripts are in the package.
 test-web: $(VENV)/.dev
 	@if command -v npm >/dev/null && command -v chromium >/dev/null && (cd web && npm ci --no-audit --no-fund --ignore-scripts); \
-	then $(BIN)/pytest tests/web tests/web/browser; \
+	then $(BIN)/pytest tests/web/test_*.py tests/web/browser; \
 	else echo "the tests of the browser's run time were left out: node, npm, its registry or Chromium are not in reach; try make test-web"; fi
 
 bench: $(VENV)/.run
