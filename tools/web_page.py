@@ -387,11 +387,11 @@ def take_shots(page: Watched, folder: Path) -> None:
 def verdict(report: dict[str, Any]) -> dict[str, bool]:
     """What must be so."""
     mouth, offline = report["mouth"], report["offline"]
-    still = max(mouth["silent"], 20)
+    still, cuts = max(mouth["silent"], 20), mouth["interruptions"]
     return {
         "mouth moves with the sound": mouth["talking"] > 3 * still,
-        "interruption shuts the mouth": len(mouth["interruptions"]) > 1
-        and all(one["shut_ms"] <= SHUT_MS for one in mouth["interruptions"]),
+        "interruption shuts the mouth": len(cuts) > 1 and all(one["after"] < 0.35 * one["opened"] for one in cuts),
+        f"and within {SHUT_MS} ms": all(one["shut_ms"] <= SHUT_MS for one in cuts),
         "microphone moves it": report["driven"]["microphone"] > 3 * still,
         "webcam moves it": report["driven"]["mirror"] > 3 * still,
         "talks without a network": min(offline["talking"], offline["talking_after_reload"]) > 3 * still,
