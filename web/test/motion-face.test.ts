@@ -115,3 +115,15 @@ test("pictures to motion: the mirror calibrates itself, then follows", async () 
   assert.ok(mirror.ready);
   moves(motions, tracked.motion, "mirror");
 });
+
+test("a picture without a face moves nothing, one that is too small is refused, and another size calibrates anew", async () => {
+  const mirror = await openMirror(await LiteRt.load(wasmBytes(variant())), read);
+  const grey = (width: number, height: number): Picture => ({ data: new Uint8ClampedArray(4 * width * height).fill(120), width, height });
+  assert.equal(mirror.see(grey(160, 200)), null);
+  assert.throws(() => mirror.see(grey(32, 32)), /32 x 32 pixels; expected 64 to 1280/);
+  const [picture] = storedPictures();
+  for (let at = 0; at < 37; at++) mirror.see(picture);
+  assert.ok(mirror.ready);
+  assert.equal(mirror.see(grey(200, 160)), null);
+  assert.ok(!mirror.ready);
+});

@@ -11,7 +11,7 @@ import { emotionOf } from "../src/motion/emotion.js";
 import { MotionEngine, type Wishes } from "../src/motion/engine.js";
 import { IdleMotion } from "../src/motion/idle.js";
 import { type LiveFrame, LiveSpeech } from "../src/motion/live.js";
-import type { Motion } from "../src/motion/motion.js";
+import { type Motion, ARKIT_INDEX } from "../src/motion/motion.js";
 import { styleOf } from "../src/motion/style.js";
 import { PACKAGE, wasmBytes } from "./files.js";
 import { moves, shorts, stored, unpacked } from "./vectors.js";
@@ -90,6 +90,35 @@ test("a behaviour, a style, an emotion that changes, measured eyes", () => {
     frames.push(...live.frames());
   }
   agrees(frames, one);
+});
+
+test("an interruption shuts the mouth within 150 ms, wherever it comes", () => {
+  const opening = ({ expression }: Motion): number => expression[ARKIT_INDEX.jawOpen];
+  for (const atS of [1.2, 2.05, 3.4]) {
+    const live = new LiveSpeech(new SpeechToMotion(net, { idle: null }));
+    const cut = Math.round(atS * 16_000);
+    live.hear({ samples: samples.subarray(0, cut), start: 0, rate: 16_000 });
+    const before = live.frames().map(({ motion }) => opening(motion));
+    assert.ok(Math.max(...before) > 0.05); // it had spoken
+    live.interrupt();
+    live.hear({ samples: samples.subarray(cut, cut + 8000), start: 0, rate: 16_000 }); // it goes on all the same
+    const [first, , , fourth] = live.frames();
+    assert.ok(first.events.includes("interrupted"));
+    assert.ok(opening(fourth.motion) < 1e-6);
+  }
+});
+
+test("wishes that are not usable are refused in a sentence", () => {
+  const engine = new MotionEngine(net);
+  assert.throws(() => engine.turn({ emotion: "joyful:1" }), /no emotion "joyful"; expected some of neutral, happy/);
+  assert.throws(() => engine.turn({ emotion: { happy: 1.5 } }), /intensity 1.5 of happy is not usable/);
+  assert.throws(() => engine.turn({ emotion: "happy,happy:1" }), /named twice/);
+  assert.throws(() => engine.turn({ style: "smile:4" }), /smile 4 is not usable/);
+  assert.throws(() => engine.turn({ head: NaN }), /head NaN is not usable/);
+  assert.throws(() => engine.hear({ samples: Float32Array.of(NaN), start: 0, rate: 16_000 }, 0), /not finite/);
+  assert.throws(() => engine.hear({ samples: new Float32Array(8), start: 0, rate: 100 }, 0), /100 Hz is not usable/);
+  assert.throws(() => new IdleMotion({ blink: 5 }), /blink = 5 is not usable/);
+  assert.throws(() => new LiveSpeech(new SpeechToMotion(net), 2), /delay of 2 s/);
 });
 
 test("a bad network, a clock, an interruption", () => {

@@ -65,12 +65,14 @@ const HANN = Float32Array.from({ length: REACH }, (_, at) => 0.5 - 0.5 * Math.co
 
 function highPass(samples: Float32Array, memory: readonly [number, number]): [Float32Array, [number, number]] {
   let [first, second] = memory;
-  const out = samples.map((value) => {
+  const out = new Float32Array(samples.length);
+  for (let at = 0; at < samples.length; at++) {
+    const value = samples[at];
     const made = B0 * value + first;
     first = B1 * value - A1 * made + second;
     second = B2 * value - A2 * made;
-    return made;
-  });
+    out[at] = made;
+  }
   return [out, [first, second]];
 }
 
