@@ -311,7 +311,12 @@ def _source(source: Path, kind: str, options: CreateOptions) -> Source:
         return Videos.of(source)
     photo = read_image(source)
     drawer = teacher(options.teacher, photo, options.canvas)
-    return Taught.of(source.name, photo, drawer, programme(TAUGHT_FRAMES, options.seed, options.drivers))
+    return Taught.of(
+        source.name,
+        photo,
+        drawer,
+        programme(TAUGHT_FRAMES, options.seed, options.drivers, watcher=getattr(drawer, "watcher", None)),
+    )
 
 
 def _learn(folder: RunFolder, pack: Pack, options: CreateOptions, say: Say) -> Adapted:

@@ -57,7 +57,7 @@ class Watcher:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._square: Square | None = None
-        self._last = np.full(LENGTH, np.nan, np.float32)
+        self._last = np.full(2 * LENGTH, np.nan, np.float32)
 
     def meet(self, faces: list[Face]) -> None:
         """The driver's face in its first seconds: the square that is cut from every frame."""
@@ -67,14 +67,19 @@ class Watcher:
             )
 
     def look(self, pixels: Pixels, face: Face | None) -> Array:
-        """What a frame shows, `[LENGTH]`; without a face what was last seen, not a number when nothing was."""
+        """What a frame shows and what the first with a face showed, `[2 * LENGTH]`.
+
+        Without a face it is what was last seen, and not a number when nothing was.
+        """
         if face is None:
             return self._last
         if self._square is None:
             self.meet([face])
         assert self._square is not None
         crop = cut_square(pixels, self._square, self._engine.size.picture)
-        self._last = self._engine.look(crop, np.concatenate(openness(face.points))).flat()
+        now = self._engine.look(crop, np.concatenate(openness(face.points))).flat()
+        first = now if np.isnan(self._last).any() else self._last[LENGTH:]
+        self._last = np.concatenate([now, first])
         return self._last
 
 
@@ -143,8 +148,8 @@ class LivePortraitRenderer:
         return Watcher(self._engine)
 
     def start(self) -> State:
-        """A fresh state: the index of the next frame, and the driver's first frame, which is not known yet."""
-        return {"index": np.zeros((), np.int64), "first": np.full(LENGTH, np.nan, np.float32)}
+        """A fresh state: the index of the next frame."""
+        return {"index": np.zeros((), np.int64)}
 
     def step(self, state: State, motion: Motion) -> tuple[State, list[Frame]]:
         """Render every frame of `motion`; what was watched in a driver's picture goes before its coefficients."""
@@ -152,23 +157,21 @@ class LivePortraitRenderer:
             raise MotionMismatch(
                 f"liveportrait needs {self.needs.name} or a video, not {motion.spec.name}; convert it first."
             )
-        index, frames = int(state["index"]), []
-        for at, one in enumerate(motion):
-            state, points = self.move(state, one)
-            drawn = self._engine.draw(self._volume, self._source.place(), points)
-            frames.append(Frame(self.paste(drawn), index + at, motion.fps))
-        return {**state, "index": np.asarray(index + len(motion))}, frames
+        index, at_rest = int(state["index"]), self._source.place()
+        frames = [
+            Frame(self.paste(self._engine.draw(self._volume, at_rest, self.move(one))), index + at, motion.fps)
+            for at, one in enumerate(motion)
+        ]
+        return {"index": np.asarray(index + len(motion))}, frames
 
-    def move(self, state: State, motion: Motion) -> tuple[State, Array]:
+    def move(self, motion: Motion) -> Array:
         """One frame of motion to the keypoints `[21, 3]` that are drawn, in the crop, which is [-1, 1] wide."""
-        first = np.asarray(state["first"], np.float32)
         if motion.watched is None:
-            return state, self.keypoints(self._rest, self._act(motion), acted=True)
-        now = motion.watched[0]
-        if np.isnan(now).any():  # no face has been seen so far: the photo as it is
-            return state, self._source.place()
-        first = now if np.isnan(first).any() else first
-        return {**state, "first": first}, self.keypoints(Seen.of(first), Seen.of(now))
+            return self.keypoints(self._rest, self._act(motion), acted=True)
+        if np.isnan(motion.watched).any():  # no face has been seen so far: the photo as it is
+            return self._source.place()
+        now, first = np.split(motion.watched[0], 2)
+        return self.keypoints(Seen.of(first), Seen.of(now))
 
     def keypoints(self, first: Seen, now: Seen, *, acted: bool = False) -> Array:
         """Keypoints `[21, 3]` of the photo's face as a driver moves it.

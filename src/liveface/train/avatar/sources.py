@@ -6,7 +6,7 @@ video file, or one piece of a teacher's programme.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 
 from liveface import weights
-from liveface.driver import Dials, open_driver
+from liveface.driver import Dials, Watcher, open_driver
 from liveface.errors import SignalError
 from liveface.motion.audio import SpeechToMotion
 from liveface.motion.idle import IdleMotion, joined
@@ -182,7 +182,11 @@ class Taught:
 
 
 def programme(
-    frames: int, seed: int = 0, drivers: Iterable[Path] = (), sweeps: Iterable[str] = tuple(SWEEPS)
+    frames: int,
+    seed: int = 0,
+    drivers: Iterable[Path] = (),
+    sweeps: Iterable[str] = tuple(SWEEPS),
+    watcher: Callable[[], Watcher] | None = None,
 ) -> list[tuple[Motion, bool]]:
     """Expressive motion for a teacher: speech, listening, sweeps and the motion of drivers; about `frames` in all.
 
@@ -192,12 +196,14 @@ def programme(
     Args:
         drivers: videos, recordings or motion files whose motion is used too.
         sweeps: names of the sweeps, in `sweeps.SWEEPS`.
+        watcher: makes what sees a driver's pictures, for a teacher that wants them.
     """
     learned = round((1 - HELD_SHARE) * frames)
     body, end = spoken()
     made = [sweep(name, seed) for name in sweeps]
     for number, file in enumerate(drivers):
-        parts = [motion for motion, _ in open_driver(file, HOUSE_FPS, Dials(seed=seed + number)).stream(_no_clock)]
+        driver = open_driver(file, HOUSE_FPS, Dials(seed=seed + number))
+        parts = [motion for motion, _ in driver.stream(_no_clock, watcher=watcher() if watcher else None)]
         made.append(Motion.concat([replace(part, landmarks=None) for part in parts]))
     made = [*_shortened(made, round(SWEPT_SHARE * learned)), IdleMotion(seed + 50, head=1.5).run(max(2, learned // 12))]
     made += _repeated(body, max(2, learned - sum(len(motion) for motion in made)), seed)
