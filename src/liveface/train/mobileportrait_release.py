@@ -1,6 +1,6 @@
 """Export a trained head network, compare its files with it, and put them into a folder with a manifest.
 
-python -m liveface.train.mobileportrait_release RUN PACK [--into FOLDER] [--window 288x320] [--precision int8]
+python -m liveface.train.mobileportrait_release RUN PACK [--into FOLDER] [--window 256x288] [--precision int8]
 
 Notable choices: the graphs are calibrated on what the run time itself gives them: squares of the pack's training side
 go through `Retouch` with the torch network in place of the files, which writes down every call. The table compares

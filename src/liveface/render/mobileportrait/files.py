@@ -11,6 +11,6 @@ def file_name(size: str, part: str) -> str:
     return f"mobileportrait_{size}_{part}.tflite"
 
 
-WINDOW = (288, 320)
-"""Width and height of the window in which the synthesis draws: the face with the reach of its motion. Cost goes with
-the area; multiples of 32."""
+WINDOW = (256, 288)
+"""Width and height of the window in which the synthesis draws: from the brows to below the chin on the usual canvas.
+Multiples of 32; cost goes with the area."""

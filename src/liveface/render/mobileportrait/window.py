@@ -16,8 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from liveface.render.mobileportrait.crop import RESOLUTION, HeadCrop
+from liveface.render.mobileportrait.inputs import EYES
 from liveface.render.mobileportrait.sizes import BLOCK, MOTION_GRID
 from liveface.render.raster import blend_into
+from liveface.render.topology import LIP_CORNERS
 from liveface.types import Array, Pixels
 
 STRIDE = math.lcm(BLOCK, RESOLUTION // MOTION_GRID)
@@ -25,7 +27,6 @@ STRIDE = math.lcm(BLOCK, RESOLUTION // MOTION_GRID)
 Number = TypeVar("Number", bound=np.generic)
 
 FADE = 24  # pixels of the square over which the window fades out, chosen
-ABOVE = 0.52  # share of the window's free height that lies above the face: foreheads more than necks. Chosen
 
 
 Box = tuple[int, int, int, int]
@@ -157,17 +158,16 @@ class Window:
 
 
 def place_window(crop: HeadCrop, points: Array, size: tuple[int, int]) -> Window:
-    """The window of a photo: its face in the middle, as far as the square reaches.
+    """The window of a photo, as far as the square reaches: from the brows to below the chin, the face's width.
 
     Args:
         points: `[478, 2+]` of the photo, canvas pixels.
         size: width and height of the window in pixels of the square.
     """
     face = crop.points(points)[:468, :2]
-    low, high = face.min(0), face.max(0)
-    free = np.array(size) - (high - low)
-    start = low - free * (0.5, ABOVE)
+    middle = (face[:, 0].min() + face[:, 0].max()) / 2, face[[*EYES, *LIP_CORNERS], 1].mean()
     most = (crop.resolution - np.array(size)) // STRIDE * STRIDE
+    start = np.array(middle) - np.array(size) / 2
     x, y = (int(np.clip(round(float(at) / STRIDE) * STRIDE, 0, end)) for at, end in zip(start, most, strict=True))
     return Window(crop, (x, y), size)
 
