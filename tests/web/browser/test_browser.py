@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ ROOT = Path(__file__).parents[3]
 
 
 def ran(*command: str, folder: Path, seconds: float) -> str:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=seconds, check=False)
+    known = {**os.environ, "PYTHON": sys.executable}  # of what Python writes for the comparison
+    done = subprocess.run(command, cwd=folder, env=known, capture_output=True, text=True, timeout=seconds, check=False)
     assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
     return done.stdout
 
