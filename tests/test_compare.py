@@ -83,7 +83,7 @@ def test_the_report_is_a_file_a_table_and_sheets(report):
     assert len(list((folder / "sheets").glob("*.png"))) == 2
     text = cp.table(found)
     assert f"{found['same']['mean']['blurred']['psnr_db']:.2f}" in text
-    assert "0 of 1" in text
+    assert "0 : 1" in text
     assert "area 0.900" in text
 
 

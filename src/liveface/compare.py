@@ -159,7 +159,7 @@ def compare(
         except FaceError as error:
             _log.warning("%s is left out: %s", portrait.name, error)
             continue
-        other[f"{portrait.stem} < {driver.stem}"] = row
+        other[f"portrait {number + 1:02d} < {driver.stem}"] = row
     report = {
         "machine": describe(), "threads": 1, "renderers": list(renderers), "size": list(setting.size),
         "seconds_a_clip": setting.seconds, "likeness": setting.tells,
@@ -272,8 +272,10 @@ def _summary(rows: dict[str, Row], names: Sequence[str], measures: Sequence[Meas
             if values:
                 mean[measure.key] = round(float(np.mean(values)), 4)
         for name in names[1:]:
-            ahead = [_closer(row, name, names[0], measure) for row in shared]
-            wins[name][measure.key] = [int(np.sum(ahead)), len(ahead)]
+            wins[name][measure.key] = [
+                sum(_closer(row, one, two, measure) for row in shared)
+                for one, two in ((name, names[0]), (names[0], name))
+            ]
     return {"clips": rows, "mean": means, "wins": wins}
 
 
@@ -298,7 +300,7 @@ def table(report: dict[str, Any]) -> str:
         if not found["clips"]:
             continue
         lines += [f"{title} ({len(found['clips'])}, {report['size'][0]}x{report['size'][1]}).", ""]
-        rows = [["measure", *names, TRUE, *[f"{name} ahead" for name in names[1:]]]]
+        rows = [["measure", *names, TRUE, *[f"{name} won : lost" for name in names[1:]]]]
         rows.append(["---", *["---:"] * (len(rows[0]) - 1)])
         for measure in measures:
             if measure.key in found["mean"][names[0]]:
@@ -318,6 +320,6 @@ def _line(found: dict[str, Any], names: Sequence[str], measure: Measure) -> list
         value = found["mean"][name].get(measure.key)
         cells.append("-" if value is None else f"{value:.{measure.digits}f}")
     for name in names[1:]:
-        won, of = found["wins"][name][measure.key]
-        cells.append(f"{won} of {of}")
+        won, lost = found["wins"][name][measure.key]
+        cells.append(f"{won} : {lost}")
     return cells
