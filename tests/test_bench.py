@@ -49,6 +49,15 @@ def test_a_whole_run_has_every_number(stored):
                 assert 0 < times["min"] <= times["p50"] <= times["p95"]
 
 
+def test_renderers_of_photos_are_measured_in_one_run(stored):
+    photos = stored["photos"]
+    for name in ("mesh_ms", "mobileportrait_ms"):
+        assert 0 < photos[name]["min"] <= photos[name]["p50"] <= photos[name]["p95"]
+    assert photos["stages_ms"].keys() == {"mesh", "motion", "warp", "synthesis", "paste"}
+    assert photos["times_mesh"] > 0
+    assert 1 < photos["file_mb"] < 20
+
+
 def test_the_table_ends_in_one_line_of_json(stored):
     lines = be.table(stored).splitlines()
     assert json.loads(lines[-1]) == stored

@@ -30,9 +30,12 @@ from liveface.motion.audio import SpeechToMotion
 from liveface.motion.best import BestSpeech
 from liveface.motion.files import save_motion
 from liveface.render.liveface.renderer import LiveFaceRenderer
+from liveface.render.mesh import MeshRenderer
+from liveface.render.mobileportrait.renderer import MobilePortraitRenderer
 from liveface.runtime import Step
 from liveface.session import Options, Report, Session, Stages, animate
 from liveface.signals.features import FRAME_SAMPLES
+from liveface.signals.image import read_image
 from liveface.signals.media import read_audio
 from liveface.types import ARKIT_INDEX, HOUSE_FPS, HOUSE_RATE_HZ, AudioBlock, Motion, arkit_spec
 
@@ -70,7 +73,7 @@ def bench(
     Returns: `machine`, settings, and `runs`: driver, threads, `fps` and `times_real_time` end to end, `stages_ms` with
         `min`, `p50`, `p95` and `mean` a frame, `enrol_ms` once, `rest_ms` a frame outside of all that (opening,
         decoding, calibration, sound, finishing), `peak_memory_mb`; and `avatars`: what `measure_avatar` says of every
-        embedded avatar; and `speech`: what `measure_speech` says.
+        embedded avatar; `speech`: what `measure_speech` says; and `photos`: what `measure_photos` says.
     """
     usable = [count for count in threads if count <= len(cores())] or [1]
     report: dict[str, Any] = {"machine": describe(), "size": list(size), "fps": HOUSE_FPS, "seconds": seconds}
@@ -90,6 +93,7 @@ def bench(
                 progress(f"bench {name}", len(jobs) + done, len(jobs) + len(avatars))
             report["avatars"].append(_alone(measure_avatar, str(weights.path(name)), str(speech), repeats))
         report["speech"] = _alone(measure_speech, str(speech))
+        report["photos"] = _alone(measure_photos, str(speech))
     if out is not None:
         Path(out).parent.mkdir(parents=True, exist_ok=True)
         Path(out).write_text(json.dumps(report, indent=1) + "\n", "utf-8")
@@ -186,6 +190,37 @@ def measure_speech(speech: str) -> dict[str, Any]:
     }
 
 
+def measure_photos(speech: str) -> dict[str, Any]:
+    """Both renderers of photos to speech, frame by frame in turns, on one thread; keeps this process on one core.
+
+    Returns: `mesh_ms` and `mobileportrait_ms` a frame with `min`, `p50`, `p95` and `mean`; `stages_ms` of the latter;
+        `times_mesh`, the ratio of the medians; `file_mb` of its networks.
+    """
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, set(cores()[:1]))
+    cv2.setNumThreads(1)
+    motion = SpeechToMotion().run(np.concatenate([block.samples for block in read_audio(speech)]))
+    picture, stages, frames = read_image(weights.path("portrait.jpg")), Stages(), Stages()
+    mesh, made = MeshRenderer(picture), MobilePortraitRenderer(picture, clock=stages.add)
+    plain, state = mesh.start(), made.start()
+    for one in motion:
+        since = time.perf_counter()
+        plain, _ = mesh.step(plain, one)
+        between = time.perf_counter()
+        state, _ = made.step(state, one)
+        frames.add("mobileportrait", time.perf_counter() - between)
+        frames.add("mesh", between - since)
+    spread = frames.summary()
+    parts = [name for name in weights.manifest() if name.startswith("mobileportrait_")]
+    return {
+        "mesh_ms": spread["mesh"],
+        "mobileportrait_ms": spread["mobileportrait"],
+        "stages_ms": stages.summary(),
+        "times_mesh": round(spread["mobileportrait"]["p50"] / spread["mesh"]["p50"], 2),
+        "file_mb": round(sum(weights.path(name).stat().st_size for name in parts) / 1e6, 2),
+    }
+
+
 def _stages_of(content: Avatar, motion: Motion) -> dict[str, dict[str, float]]:
     """Milliseconds of every stage of an avatar's frames."""
     stages = Stages()
@@ -275,6 +310,8 @@ def table(report: dict[str, Any]) -> str:
     lines += _aligned(rows)
     if report.get("speech"):
         lines += ["", *_aligned(_speech_rows(report["speech"]))]
+    if report.get("photos"):
+        lines += ["", *_aligned(_photo_rows(report["photos"]))]
     if report["avatars"]:
         lines += ["", *_aligned(_avatar_rows(report["avatars"]))]
     return "\n".join([*lines, "", json.dumps(report)])
@@ -289,6 +326,17 @@ def _speech_rows(speech: dict[str, Any]) -> list[list[str]]:
     rows.append(["algorithmic delay", f"{speech['algorithmic_delay_ms']:g} ms"])
     rows.append(["quality best, ms a frame", f"{speech['best_ms']:g}, {speech['best_times']:g} times the network"])
     rows.append(["size of the network", f"{speech['file_mb']:g} MB"])
+    return rows
+
+
+def _photo_rows(photos: dict[str, Any]) -> list[list[str]]:
+    """The table of the renderers of photos."""
+    rows = [["renderers of photos in turns, 1 thread, ms a frame", "min / p50 / p95"], ["---", "---:"]]
+    named = [(name, photos[f"{name}_ms"]) for name in ("mesh", "mobileportrait")]
+    for name, one in (*named, *[(f"of it: {stage}", times) for stage, times in photos["stages_ms"].items()]):
+        rows.append([name, f"{one['min']:.2f} / {one['p50']:.2f} / {one['p95']:.2f}"])
+    rows.append(["mobileportrait over mesh, medians", f"{photos['times_mesh']:g}"])
+    rows.append(["its networks", f"{photos['file_mb']:g} MB"])
     return rows
 
 
