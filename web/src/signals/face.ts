@@ -52,9 +52,10 @@ export interface Face {
 
 const sigmoid = (logit: number): number => 1 / (1 + Math.exp(-Math.min(Math.max(logit, -80), 80)));
 
-/** Run a network of one input on a crop; outputs by name, good until its next run. */
-function looked(net: Net, crop: Float32Array): Record<string, Float32Array> {
-  net.fill(net.inputs[0].name).set(crop);
+/** Run a network of one input on a crop, cut into its own memory; outputs by name, good until its next run. */
+function looked(net: Net, picture: Picture, affine: Affine, gain: number, offset: number): Record<string, Float32Array> {
+  const [{ name, shape }] = net.inputs;
+  cut(picture, affine, { out: net.fill(name) as Float32Array, size: shape[1], gain, offset });
   return net.run() as Record<string, Float32Array>;
 }
 
@@ -124,7 +125,7 @@ function views(width: number, height: number): [Affine, boolean][] {
 function detected(picture: Picture, view: Affine, net: Net): Box[] {
   const size = net.inputs[0].shape[1];
   const scaled = view.map((value) => value * size) as unknown as Affine;
-  const made = looked(net, cut(picture, scaled, size, 2 / 255, -1));
+  const made = looked(net, picture, scaled, 2 / 255, -1);
   const raw = made[net.outputs.find(({ shape }) => shape[2] === 16)?.name ?? ""];
   const logits = made[net.outputs.find(({ shape }) => shape[2] === 1)?.name ?? ""];
   const places = anchorsOf(size);
@@ -190,7 +191,7 @@ function placed(raw: Float32Array, count: number, back: Affine): Float32Array {
 /** 468 points `[468, 2]` and the score of one crop. */
 function meshed(picture: Picture, region: Region, net: Net): Face {
   const affine = upright(region.x, region.y, region.side, region.angle, 192);
-  const made = looked(net, cut(picture, affine, 192, 1 / 255, 0));
+  const made = looked(net, picture, affine, 1 / 255, 0);
   return { points: placed(made.conv2d_21, MESH, inverse(affine)), score: sigmoid(made.conv2d_31[0]) };
 }
 
@@ -202,7 +203,7 @@ function irised(picture: Picture, points: Float32Array, corners: readonly [numbe
   const side = EYE_CROP * Math.max(Math.abs(across), Math.abs(down));
   const [x, y] = [points[2 * one] + across / 2, points[2 * one + 1] + down / 2];
   const affine = upright(x, y, side, Math.atan2(down, across), 64, mirror);
-  const made = looked(net, cut(picture, affine, 64, 1 / 255, 0));
+  const made = looked(net, picture, affine, 1 / 255, 0);
   const back = inverse(affine);
   const iris = placed(made.output_iris, 5, back);
   if (mirror) [iris[2], iris[3], iris[6], iris[7]] = [iris[6], iris[7], iris[2], iris[3]]; // left and right of the ring

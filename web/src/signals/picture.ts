@@ -31,13 +31,22 @@ export function upright(x: number, y: number, side: number, angle: number, size:
   return [a, b, size / 2 - a * x - b * y, -sine, cosine, size / 2 + sine * x - cosine * y];
 }
 
-/**
- * Cut a crop of `size` by `size` and write it as RGB, each value times `gain` plus `offset`. Large crops are averaged
- * down first, not sampled, so that points do not shimmer.
- */
-export function cut(picture: Picture, affine: Affine, size: number, gain: number, offset: number): Float32Array {
+/** Where a crop goes: RGB of `size` by `size`, each value times `gain` plus `offset`. */
+export interface Crop {
+  readonly out: Float32Array;
+  readonly size: number;
+  readonly gain: number;
+  readonly offset: number;
+}
+
+/** Cut a crop. Large ones are averaged down first, not sampled, so that points do not shimmer. */
+export function cut(picture: Picture, affine: Affine, crop: Crop): void {
+  const { size } = crop;
   const times = Math.floor(Math.min(Math.max(1 / Math.max(growth(affine), 1e-9), 1), MOST_TIMES));
-  if (times === 1) return warped(picture, affine, size, gain, offset);
+  if (times === 1) {
+    warped(picture, affine, crop);
+    return;
+  }
   const back = inverse(affine);
   const corners = [[0, 0], [size, 0], [size, size], [0, size]].map(([x, y]) => through(back, x, y));
   const [xs, ys] = [corners.map(([x]) => x), corners.map(([, y]) => y)];
@@ -45,10 +54,13 @@ export function cut(picture: Picture, affine: Affine, size: number, gain: number
   const top = Math.max(Math.trunc(Math.min(...ys)) - 2 * times, 0);
   const width = Math.floor((Math.min(Math.trunc(Math.max(...xs)) + 2 * times, picture.width) - left) / times);
   const height = Math.floor((Math.min(Math.trunc(Math.max(...ys)) + 2 * times, picture.height) - top) / times);
-  if (width <= 0 || height <= 0) return warped(picture, affine, size, gain, offset);
+  if (width <= 0 || height <= 0) {
+    warped(picture, affine, crop);
+    return;
+  }
   const [a, b, c, d, e, f] = affine;
   const moved = [a * times, b * times, c + a * left + b * top, d * times, e * times, f + d * left + e * top] as const;
-  return warped(shrunk(picture, left, top, width, height, times), moved, size, gain, offset);
+  warped(shrunk(picture, left, top, width, height, times), moved, crop);
 }
 
 /** Part of a picture, `width` by `height` pixels each the mean of `times` by `times`. */
@@ -78,8 +90,7 @@ function shrunk(picture: Picture, left: number, top: number, width: number, heig
 }
 
 /** Linear between the four nearest pixels; beyond the picture all is black. */
-function warped({ data, width, height }: Picture, affine: Affine, size: number, gain: number, offset: number): Float32Array {
-  const out = new Float32Array(3 * size * size);
+function warped({ data, width, height }: Picture, affine: Affine, { out, size, gain, offset }: Crop): void {
   const [a, b, c, d, e, f] = inverse(affine);
   const low = 4 * width;
   for (let row = 0; row < size; row++) {
@@ -113,5 +124,4 @@ function warped({ data, width, height }: Picture, affine: Affine, size: number, 
       }
     }
   }
-  return out;
 }
