@@ -214,7 +214,15 @@ function showLevel(): void {
 // Wiring
 
 const THEME = "liveface-theme";
-const theme = localStorage.getItem(THEME);
+/** What this browser remembers; nothing where it may not. */
+function memory(): Storage | null {
+  try {
+    return localStorage;
+  } catch {
+    return null;
+  }
+}
+const theme = memory()?.getItem(THEME) ?? null;
 if (theme !== null) document.documentElement.dataset["theme"] = theme;
 
 find("talk").onclick = toggle;
@@ -231,7 +239,7 @@ find("theme").onclick = () => {
   const chosen = document.documentElement.dataset["theme"];
   const dark = chosen === undefined ? matchMedia("(prefers-color-scheme: dark)").matches : chosen === "dark";
   document.documentElement.dataset["theme"] = dark ? "light" : "dark";
-  localStorage.setItem(THEME, dark ? "light" : "dark");
+  memory()?.setItem(THEME, dark ? "light" : "dark");
 };
 for (const button of all("#sources button")) button.onclick = () => setSource(button.dataset["source"] as SourceName);
 for (const name of EMOTIONS) {
