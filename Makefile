@@ -44,7 +44,7 @@ $(VENV)/.dev: $(VENV)/.run
 	@touch $@
 
 $(VENV)/.train: $(VENV)/.dev
-	$(PIP) install -c constraints.txt $$(tools/torch_index.sh $(TORCH_INDEX)) -e '.[dev,live,webrtc,train]'
+	$(PIP) install -c constraints.txt $$(tools/torch_index.sh $(TORCH_INDEX)) -e '.[dev,live,webrtc,train,gpu]'
 	@touch $@
 
 demo: $(VENV)/.run
