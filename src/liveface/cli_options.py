@@ -75,7 +75,9 @@ def create_options(one: argparse.ArgumentParser) -> None:
     one.add_argument("--minutes", type=float, default=5.0, help="of learning, at most (5)")
     one.add_argument("--size", dest="networks", default="base", help="of the networks: small, base, large (base)")
     one.add_argument("--canvas", type=size, default=(360, 640), help="360x640, or 384x672 (360x640)")
-    one.add_argument("--teacher", default="mesh", help="who animates a photo (mesh)")
+    one.add_argument(
+        "--teacher", default="mesh", help="who animates a photo: mesh, mobileportrait, liveportrait (mesh)"
+    )
     one.add_argument(
         "--driver", action="append", default=[], metavar="FILE", help="moves a photo too: speech, video or motion"
     )
