@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from liveface.machine import describe
+from liveface.machine import describe, peak_memory_mb
 from liveface.nets.liveportrait.build import build, load
 from liveface.nets.liveportrait.decoder import SpectralConv
 from liveface.torch_renderers.liveportrait.drive import POINTS
@@ -69,7 +69,8 @@ def measure(device: str | None = None, threads: int = 1, repeats: int = 3) -> di
         rows[name] = {"seconds": min(clock), "cpu_seconds": min(processor), "gmac": work, "millions": millions}
     every = [row for name, row in rows.items() if name != "appearance, once a photo"]
     rows["a frame"] = {key: sum(row[key] for row in every) for key in every[0]}
-    return {"machine": describe(), "device": str(engine.device), "threads": threads, "rows": rows}
+    made = {"machine": describe(), "device": str(engine.device), "threads": threads, "rows": rows}
+    return {**made, "peak_memory_mb": peak_memory_mb()}
 
 
 def _parts() -> tuple[str, ...]:
@@ -96,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines = [f"{'':26}{'s':>9}{'CPU s':>9}{'GMAC':>9}{'M':>9}"]
     for name, row in report["rows"].items():
         lines.append(f"{name:26}" + "".join(f"{value:9.3f}" for value in row.values()))
+    lines.append(f"peak memory {report['peak_memory_mb']:.0f} MB")
     sys.stdout.write("\n".join([*lines, json.dumps(report)]) + "\n")
 
 
