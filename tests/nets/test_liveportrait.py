@@ -14,6 +14,7 @@ from liveface.nets.liveportrait import build
 from liveface.nets.liveportrait.size import TINY
 from liveface.signals.face import find_face
 from liveface.signals.image import read_image
+from liveface.torch_renderers.liveportrait.bench import measure, multiply_adds
 from liveface.torch_renderers.liveportrait.crop import BOX, Square, axis, face_square, mean_square, openness
 from liveface.torch_renderers.liveportrait.drive import (
     ABSOLUTE,
@@ -286,3 +287,16 @@ def test_words_of_driving(text, driving):
 def test_other_words_of_driving_are_refused(text):
     with pytest.raises(SignalError):
         parse_driving(text)
+
+
+def test_multiply_adds_are_those_of_the_layers():
+    layers = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Flatten(), torch.nn.Linear(800, 5))
+    count = multiply_adds(layers, lambda: layers(torch.zeros(1, 3, 10, 10)))
+    assert count == pytest.approx((3 * 9 * 8 * 100 + 800 * 5) / 1e9)
+
+
+def test_a_frame_costs_what_its_networks_cost():
+    rows = measure("cpu", repeats=1, size=TINY)["rows"]
+    frame, once = rows.pop("a frame"), rows.pop("appearance, once a photo")
+    assert frame["gmac"] == pytest.approx(sum(row["gmac"] for row in rows.values()))
+    assert rows["warping and decoder"]["gmac"] > once["gmac"] > 0

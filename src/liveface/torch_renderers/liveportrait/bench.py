@@ -18,8 +18,9 @@ import torch
 from torch import nn
 
 from liveface.machine import describe, peak_memory_mb
-from liveface.nets.liveportrait.build import build, load
+from liveface.nets.liveportrait.build import NETWORKS, build, load
 from liveface.nets.liveportrait.decoder import SpectralConv
+from liveface.nets.liveportrait.size import OFFICIAL, Size
 from liveface.torch_renderers.liveportrait.drive import POINTS
 from liveface.torch_renderers.liveportrait.engine import Engine
 
@@ -46,10 +47,10 @@ def multiply_adds(network: nn.Module, run: Callable[[], Any]) -> float:
     return counted[0] / GIGA
 
 
-def measure(device: str | None = None, threads: int = 1, repeats: int = 3) -> dict[str, Any]:
+def measure(device: str | None = None, threads: int = 1, repeats: int = 3, size: Size = OFFICIAL) -> dict[str, Any]:
     """Seconds and multiply-adds of each network, and of a frame: the best of `repeats`, after one that warms up."""
-    networks = build()
-    networks = load({name: getattr(networks, name).state_dict() for name in _parts()})
+    untrained = build(size)
+    networks = load({name: getattr(untrained, name).state_dict() for name in NETWORKS}, size)
     engine = Engine(networks, device, threads)
     rng = np.random.default_rng(0)
     crop = rng.integers(0, 256, (engine.size.picture, engine.size.picture, 3), np.uint8)
@@ -71,10 +72,6 @@ def measure(device: str | None = None, threads: int = 1, repeats: int = 3) -> di
     rows["a frame"] = {key: sum(row[key] for row in every) for key in every[0]}
     made = {"machine": describe(), "device": str(engine.device), "threads": threads, "rows": rows}
     return {**made, "peak_memory_mb": peak_memory_mb()}
-
-
-def _parts() -> tuple[str, ...]:
-    return ("appearance", "motion", "warping", "decoder", "retarget")
 
 
 def _timed(run: Callable[[], Any]) -> tuple[float, float]:
