@@ -273,7 +273,7 @@ def resting(emotion: Array) -> Array:
 
 
 def shut(code: Array, emotion: Array, rest: Array) -> Array:
-    """A network's code `[26]` in an emotion `[8]`, which rests at `[26]`, whose lips come all the way where they come near each other.
+    """A network's code `[26]` in an emotion `[8]`, at rest `[26]`: lips that come near each other come all the way.
 
     The speech network has learned emotions and sounds together, and leaves lips ajar on p, b and m where the emotion
     parts them: below the gap of the silent emotion, what parts the lips is taken away, the more the nearer they are.

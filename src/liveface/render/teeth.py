@@ -31,6 +31,9 @@ CENTRE_OVERLAP_CM = 0.06  # the two middle teeth close their gap at the neck; ch
 LOWER_HIDDEN_CM = 0.15  # speech hides most of the lower row behind the lip; chosen
 WHITES_SHARE = 1.3  # teeth over whites of eyes, median of the same smiles
 SKIN_SHARE = 2.2  # teeth over skin at most: dark skin in good light
+PALE_SHARE = 1.03  # teeth over bright, pale skin at least: darker ones look grey; chosen by eye
+# How much of what skin differs from the mean is taken for the light's cast: pale skin is not blue light; chosen by eye.
+CAST_POWER, MOST_CAST = 0.25, 1.05
 SKIN_TINT = np.array([1, 0.7, 0.6], np.float32)  # mean of the same faces; half of a photo's cast reaches its teeth
 SKIN_SATURATION = 0.35  # above this, tints are full
 _ACROSS = np.linspace(-1, 1, 9, dtype=np.float32)
@@ -47,8 +50,9 @@ def teeth_colour(pixels: Pixels, points: Array) -> Array:
     skin = np.median([np.median(disc, axis=0) for disc in patches], axis=0) if patches else np.array([180.0, 140, 120])
     light = float(skin @ LUMINANCE)
     whites = max([_white_of_eye(pixels, points[ring, :2], points[iris, :2]) for ring, iris in EYES])
-    wanted = min(TEETH_BASE + TEETH_SLOPE * light, WHITES_SHARE * max(whites, light), SKIN_SHARE * light)
-    cast = np.sqrt(np.clip(skin / (skin[0] + 1) / SKIN_TINT, 0.7, 1.15))
+    level = max(TEETH_BASE + TEETH_SLOPE * light, PALE_SHARE * light)
+    wanted = min(level, WHITES_SHARE * max(whites, light), SKIN_SHARE * light)
+    cast = np.clip((skin / (skin[0] + 1) / SKIN_TINT) ** CAST_POWER, 0.8, MOST_CAST)
     colour = 1 + (TEETH_TINT * cast - 1) * min(1.0, (skin.max() - skin.min()) / (skin.max() + 1) / SKIN_SATURATION)
     return np.clip(colour * wanted / float(colour @ LUMINANCE), 10, 250).astype(np.float32)
 
