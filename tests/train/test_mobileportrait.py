@@ -12,7 +12,7 @@ from liveface.nets.mobileportrait import MobilePortrait, PortraitConfig
 from liveface.render.mobileportrait.sizes import FLOW_UNIT, SIZES, PortraitSize
 from liveface.train import mobileportrait_loss as losses
 from liveface.train import portrait_features
-from liveface.train.mobileportrait_ablation import ROWS, ablation, told
+from liveface.train.mobileportrait_ablation import ROWS, ablation, taken_away, told
 from liveface.train.mobileportrait_batch import Emphasis, batch_of, smooth_difference
 from liveface.train.mobileportrait_draw import draw, drawn_whole, met
 from liveface.train.mobileportrait_score import judged, sheet
@@ -162,6 +162,15 @@ def test_scores_and_sheet(folder):
     assert perfect["mouth_sharp"] == 1
     assert perfect["video_mouth_gain"] == pytest.approx(perfect["mouth"] - perfect["mouth_base"], abs=0.01)
     assert sheet(samples, [sample.base for sample in samples]).shape == (2 * 192, 10 * 192, 3)
+
+
+def test_parts_are_taken_from_a_trained_network(folder, tiny, features, tmp_path):
+    whole = recipe(folder, features, steps=1)
+    train(whole, tmp_path / "run")
+    found = taken_away(whole, tmp_path / "run" / "checkpoint.pt", tmp_path)
+    assert found.keys() >= {"all", "no views", "no residual flow"}
+    assert np.isfinite(list(found["no views"].values())).all()
+    assert (tmp_path / "mobileportrait_parts.json").is_file()
 
 
 def test_the_ablation_keeps_rows_and_tells_them(folder, tiny, features, tmp_path, monkeypatch):
