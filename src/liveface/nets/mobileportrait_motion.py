@@ -75,6 +75,6 @@ def sample(picture: Tensor, places: Tensor, box: tuple[int, int, int, int] | Non
     shift = (places - identity(places.shape[1], places.shape[2], places.device)).permute(0, 3, 1, 2)
     # Only the shift is enlarged: enlarged places would stand still in the outer half of the outer cells.
     fine = F.interpolate(shift, picture.shape[-2:], mode="bilinear", align_corners=False)
-    rest = identity(*picture.shape[-2:], places.device)[y : y + height, x : x + width]
+    rest = identity(picture.shape[-2], picture.shape[-1], places.device)[y : y + height, x : x + width]
     moved = fine[:, :, y : y + height, x : x + width].permute(0, 2, 3, 1) + rest
     return F.grid_sample(picture, moved, padding_mode="border", align_corners=False)

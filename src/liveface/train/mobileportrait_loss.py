@@ -141,7 +141,7 @@ def hinge(scores: Tensor, share: Tensor) -> Tensor:
 
 def slope_penalty(critic: nn.Module, real: Tensor, share: Tensor) -> Tensor:
     """R1: mean squared slope of the scores by the pixels of real crops."""
-    some = real.detach().clone().requires_grad_(requires_grad=True)
+    some = real.detach().clone().requires_grad_()
     total = (critic(some)[0] * share).sum()
     (slope,) = torch.autograd.grad(total, some, create_graph=True)
     return (slope[:, :3].square().sum((1, 2, 3)) / share.sum((1, 2, 3)).clamp(min=1)).mean()
@@ -151,7 +151,7 @@ def matching(made: list[Tensor], true: list[Tensor], focus: Tensor) -> Tensor:
     """Distance of the critic's features where `focus` `[N, 1, H, W]` is."""
     parts = []
     for one, two in zip(made, true, strict=True):
-        share = F.adaptive_avg_pool2d(focus, one.shape[-2:])
+        share = F.adaptive_avg_pool2d(focus, (one.shape[-2], one.shape[-1]))
         apart = (one.float() - two.detach().float()).abs().mean(1, keepdim=True)
         parts.append((apart * share).sum() / share.sum().clamp(min=1))
     return torch.stack(parts).mean()
