@@ -9,7 +9,7 @@ stem's bias, not as an operation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +111,7 @@ class SynthesisForExport(nn.Module):
         return {"grid": grid.permute(0, 2, 3, 1), "low": low.permute(0, 2, 3, 1)}
 
 
-MODULES = {
+MODULES: dict[str, Callable[[MobilePortrait], nn.Module]] = {
     "photo": PhotoForExport,
     "keypoints": KeypointsForExport,
     "motion": MotionForExport,
