@@ -309,6 +309,7 @@ def main() -> int:
                 time.sleep(6)
                 report["camera_ms"] = page.run("liveface.measured().camera")
                 if given.shots:
+                    given.shots.mkdir(parents=True, exist_ok=True)
                     page.shoot(given.shots / "camera.png")
                 page.run("liveface.stop()")
             if given.long:
