@@ -46,12 +46,13 @@ def look_options() -> argparse.ArgumentParser:
     looks.add_argument("--blink", type=float, default=1.0, help="how much to blink, 0 to 3 (1)")
     speech_options(looks)
     looks.add_argument(
-        "--renderer", help="of a photo: mesh (default), mobileportrait, liveportrait; of an avatar: liveface"
+        "--renderer",
+        help="of a photo: mesh (default), mobileportrait, liveportrait, personalive; of an avatar: liveface",
     )
     looks.add_argument(
         "--driving",
         default="",
-        help="of liveportrait: absolute, friendly, eyes, lips, no-stitch, region:lip, strength:1",
+        help="of liveportrait: absolute, friendly, eyes, lips, no-stitch, region:lip, strength:1; of personalive: chunk:2",
     )
     looks.add_argument("--background", help="#rrggbb, a picture, or alpha, instead of the photo's own")
     looks.add_argument("--format", help="raw frames instead of an MP4: rgb24, bgr24, rgba, y4m")
