@@ -52,7 +52,7 @@ def look_options() -> argparse.ArgumentParser:
     looks.add_argument(
         "--driving",
         default="",
-        help="of liveportrait: absolute, friendly, eyes, lips, no-stitch, region:lip, strength:1; of personalive: chunk:2",
+        help="liveportrait: absolute, friendly, eyes, lips, no-stitch, region:lip, strength:1; personalive: chunk:2",
     )
     looks.add_argument("--background", help="#rrggbb, a picture, or alpha, instead of the photo's own")
     looks.add_argument("--format", help="raw frames instead of an MP4: rgb24, bgr24, rgba, y4m")
