@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 MOST_BODY = 1 << 20  # bytes of a request to the API; uploads have limits of their own
+TOO_LARGE, MOST_SWALLOWED = 413, 1 << 24
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 Scope = MutableMapping[str, Any]
@@ -58,6 +59,8 @@ class Gate:
         if refusal is None:
             await self._app(scope, receive if _uploads(scope) else _limited(receive), guarded)
             return
+        if refusal[0] == TOO_LARGE:
+            await _swallow(receive)
         body = json.dumps({"error": refusal[1]}).encode()
         start = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         if refusal[0] == 401:
@@ -76,7 +79,7 @@ class Gate:
         if needs_token and not self.knows(headers.get("authorization", "").removeprefix("Bearer ")):
             return 401, "a bearer token is needed; expected the one that was printed when the server began."
         if scope["type"] == "http" and not _uploads(scope) and _length(headers) > MOST_BODY:
-            return 413, f"the request has {_length(headers)} bytes; expected at most {MOST_BODY}."
+            return TOO_LARGE, f"the request has {_length(headers)} bytes; expected at most {MOST_BODY}."
         return None
 
     def knows(self, token: str) -> bool:
@@ -98,6 +101,16 @@ def _uploads(scope: Scope) -> bool:
 def _length(headers: dict[str, str]) -> int:
     given = headers.get("content-length", "0")
     return int(given) if given.isascii() and given.isdigit() and len(given) < 19 else 0
+
+
+async def _swallow(receive: Receive) -> None:
+    """Take what is being sent, so that the sender comes to read the answer; not without end."""
+    count = 0
+    while count < MOST_SWALLOWED:
+        message = await receive()
+        count += len(message.get("body") or b"")
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return
 
 
 def _limited(receive: Receive) -> Receive:
