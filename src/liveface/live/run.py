@@ -130,12 +130,20 @@ def serve(options: LiveOptions, *, quiet: bool = False) -> None:
                 ssl_certfile=options.certificate, ssl_keyfile=options.key,
             )  # fmt: skip
             address = where(options, place.getsockname()[1], token)
+
+            class Server(uvicorn.Server):
+                """Says where it is once it serves, and Ctrl-C is taken care of."""
+
+                async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                    await super().startup(sockets)
+                    if not quiet:
+                        sys.stderr.write(f"liveface live: {address} (Ctrl-C ends)\n")
+                        sys.stderr.flush()
+                    if options.browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+                        webbrowser.open(address)
+
             try:
-                if not quiet:
-                    sys.stderr.write(f"liveface live: {address} (Ctrl-C ends)\n")
-                if options.browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-                    webbrowser.open(address)
-                uvicorn.Server(config).run(sockets=[place])
+                Server(config).run(sockets=[place])
             except KeyboardInterrupt:
                 pass  # this is how one ends it
             finally:
